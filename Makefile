@@ -1,0 +1,63 @@
+# One command each, on a machine that has only Python 3.11 and make. `make help` lists them.
+PYTHON ?= python3
+ARGS   ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv --quiet
+DATA   ?= demo-data
+
+.PHONY: help demo run test lint bench openapi lock wheel clean
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' Makefile | sed 's/:.*##/\t/'
+
+# The environment lives inside the project; every package is pinned with its hash.
+$(BIN)/uv: requirements/bootstrap.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.product: $(BIN)/uv requirements/product.txt requirements/build.txt pyproject.toml
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/build.txt -r requirements/product.txt
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.product requirements/dev.txt
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.product  ## the real agent inspects the sample images; ARGS=--once ends after the table
+	$(BIN)/edge-agent demo $(ARGS)
+
+run: $(VENV)/.product   ## the agent in the foreground; ARGS="--data-dir DIR"
+	$(BIN)/edge-agent run $(ARGS)
+
+test: $(VENV)/.dev      ## every test; ARGS="-k NAME" narrows
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev      ## ruff (style and security) and mypy (types), both strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev     ## the measures, as ratios to a bare script; ARGS=NAME runs one
+	$(BIN)/python -m benchmarks $(ARGS)
+
+openapi: $(VENV)/.dev   ## rewrite docs/openapi.json from the code
+	$(BIN)/python -m edge_agent.api.openapi docs/openapi.json
+
+wheel: $(VENV)/.dev     ## dist/*.whl
+	$(UV) build --python $(BIN)/python --wheel --no-build-isolation --out-dir dist
+
+# Resolves pyproject.toml again; the files hold names, versions and hashes, never an address.
+LOCK = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+       --no-emit-index-url --no-emit-find-links --upgrade
+lock: $(BIN)/uv         ## re-pin requirements/*.txt
+	$(LOCK) --extra ocr pyproject.toml -o requirements/product.txt
+	$(LOCK) --extra ocr --group dev -c requirements/product.txt pyproject.toml -o requirements/dev.txt
+	printf 'hatchling\neditables\n' | $(LOCK) - -o requirements/build.txt
+	printf 'uv\n' | $(LOCK) - -o requirements/bootstrap.txt
+
+clean:           ## remove what make made
+	rm -rf $(VENV) dist build demo-data .pytest_cache .mypy_cache .ruff_cache
