@@ -8,7 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-import time
+import time as system_time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,8 +40,8 @@ def uuid7(unix_s: float, random: bytes) -> str:
 class Clock:
     """The three sources of everything that is not a function of its arguments."""
 
-    time: Callable[[], float] = field(default=time.time)
-    monotonic: Callable[[], float] = field(default=time.monotonic)
+    time: Callable[[], float] = field(default=system_time.time)
+    monotonic: Callable[[], float] = field(default=system_time.monotonic)
     random: Callable[[int], bytes] = field(default=os.urandom)
 
     def now(self) -> str:
