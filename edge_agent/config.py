@@ -51,7 +51,7 @@ class Config(BaseSettings):
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     device_type: str = Field("desktop", pattern="^(desktop|tablet|mobile)$")
     time_zone: str = Field("", description="IANA zone of the factory's calendar day; empty = the machine's.")
-    max_image_bytes: int = Field(20 * 2**20, gt=0, description="Largest image accepted, bytes.")
+    max_image_bytes: int = Field(20_000_000, gt=0, description="Largest image accepted, bytes.")
     max_image_pixels: int = Field(100_000_000, gt=0, description="Largest image accepted, pixels.")
     workers: int = Field(
         0, ge=0, le=8, description="Inference processes at most; 0 = one per core, at most two."
