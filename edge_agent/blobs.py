@@ -1,10 +1,12 @@
-"""Image and asset files: durable under their sha256 before any row names them.
+"""Image and asset files: durable before any row names them.
 
 Rules of this file:
 - A file is written under a temporary name, fsynced, renamed, and its directory fsynced: a crash leaves either
   nothing or the whole file. An orphan file is garbage, an orphan row would be a lie.
 - `stage` writes, `commit` makes durable: between the two the bytes can already be read at `Staged.path`, so
   decoding overlaps the disk. A reader tries `path`, then `final`; exactly one of them exists.
+- An image file belongs to exactly one row (its name is the image's id), so refusing one image can never take
+  another's bytes; assets are shared, named by their sha256, and never deleted. See docs/adr/0002.
 - Paths handed out are relative to the data directory; a path from outside is never joined to it unchecked.
 """
 
@@ -30,11 +32,10 @@ class Staged:
     path: Path
     final: Path
     file_path: str
-    sha256: str
 
 
 class Blobs:
-    """The files below one data directory: `images/DAY/SHA256.EXT`, `assets/SHA256`, `staging/`."""
+    """The files below one data directory: `images/DAY/ID.EXT`, `assets/SHA256`, `staging/`."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self.data_dir = data_dir
@@ -49,18 +50,18 @@ class Blobs:
         for leftover in self._staging.iterdir():
             leftover.unlink()
 
-    def stage(self, data: bytes, sha256: str, mime_type: str, day: str) -> Staged:
+    def stage(self, data: bytes, image_id: str, mime_type: str, day: str) -> Staged:
         """Writes an image of that local calendar day (YYYY-MM-DD); not yet durable.
 
         Raises Unavailable (`disk-full`, `data-dir-read-only`).
         """
-        return self._stage(data, sha256, f"images/{day}/{sha256}{EXTENSIONS[mime_type]}")
+        return self._stage(data, f"images/{day}/{image_id}{EXTENSIONS[mime_type]}")
 
     def put_asset(self, data: bytes) -> str:
         """A template or reference image, durable; returns its sha256."""
         sha256 = hashlib.sha256(data).hexdigest()
         if not (self.data_dir / "assets" / sha256).exists():
-            self.commit([self._stage(data, sha256, f"assets/{sha256}")])
+            self.commit([self._stage(data, f"assets/{sha256}")])
         return sha256
 
     def commit(self, staged: Sequence[Staged], executor: Executor | None = None) -> None:
@@ -77,8 +78,9 @@ class Blobs:
             self.fsyncs += len(staged) + len(directories)
 
     def discard(self, staged: Staged) -> None:
-        """Forgets staged bytes that turned out to be no picture."""
+        """Removes bytes that turned out to be no picture, or for which there is no session."""
         staged.path.unlink(missing_ok=True)
+        staged.final.unlink(missing_ok=True)
 
     def read(self, file_path: str) -> bytes:
         """The bytes a row names. Raises Damaged when they are gone."""
@@ -105,7 +107,7 @@ class Blobs:
                 if path.is_file():
                     yield path.relative_to(self.data_dir).as_posix()
 
-    def _stage(self, data: bytes, sha256: str, file_path: str) -> Staged:
+    def _stage(self, data: bytes, file_path: str) -> Staged:
         final = self.data_dir / file_path
         path = self._staging / f"{self._clock.new_id()}.part"
         with disk_errors():
@@ -121,7 +123,7 @@ class Blobs:
             except OSError:
                 path.unlink(missing_ok=True)
                 raise
-        return Staged(path, final, file_path, sha256)
+        return Staged(path, final, file_path)
 
 
 class disk_errors:  # noqa: N801 - reads as a statement: `with disk_errors():`

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A change of masters or models builds a new `Running` and swaps it in; nobody edits one.
-- A pipeline that does not compile is left out and named in `problems`: its items go to people, never to a guess.
+- A pipeline that does not compile is left out and named in `problems`: its items go to people.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_agent.errors import BadDefinition, Problem
 from edge_agent.inference.definition import ModelInfo, Plan, compile_pipeline
@@ -35,6 +36,7 @@ class Running:
     pipelines: Mapping[str, RunningPipeline]
     models: Mapping[tuple[str, str], Path]
     assets: Mapping[str, Path]
+    calibrations: Mapping[str, Mapping[str, Any]]
     problems: Mapping[str, tuple[Problem, ...]]
 
 
@@ -62,7 +64,8 @@ def load_running(reader: sqlite3.Connection, data_dir: Path) -> Running:
             pipelines[pipeline.id] = _compile(pipeline, infos, assets)
         except BadDefinition as error:
             problems[pipeline.code] = tuple(error.problems)
-    return Running(pipelines, models, assets, problems)
+    calibrations = {row["name"]: row for row in masters.list_calibrations(reader)}
+    return Running(pipelines, models, assets, calibrations, problems)
 
 
 def _compile(

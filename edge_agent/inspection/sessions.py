@@ -102,7 +102,7 @@ class Sessions:
         self._db, self._clock, self._config, self._notify = database, clock, config, notify
 
     def scan(self, text: str) -> ScanAnswer:
-        """What the code means. Raises BadInput (unreadable), NotFound (`unknown-product`); changes nothing."""
+        """What the code means; changes nothing. Raises BadInput, NotFound (`unknown-product`)."""
         with self._db.snapshot() as reader:
             return self._look_up(reader, text)
 
@@ -168,7 +168,7 @@ class Sessions:
         return verification_id
 
     def complete(self, session_id: str, actor: Actor) -> SessionView:
-        """Closes the session with its final result. Raises Conflict (`session-incomplete`) naming the items."""
+        """Closes the session with its final result; Conflict (`session-incomplete`) names what is missing."""
         with self._db.write(actor) as tx:
             session = self._get(tx, session_id)
             check_transition(session.status, SessionStatus.COMPLETED)
@@ -202,8 +202,8 @@ class Sessions:
             "id": self._clock.new_id(),
             "product_id": product.id,
             "product_code": product.product_code,
-            "batch_id": lot if lot is not None else scan.lot,
-            "serial_no": serial if serial is not None else scan.serial,
+            "batch_id": lot or scan.lot or "",
+            "serial_no": serial or scan.serial or "",
             "qr_code": scan.text,
             "created_at": now,
         }
@@ -267,7 +267,7 @@ class Sessions:
             state = completion(items, verdicts, accept_ai_ok=True)
             if not state.missing and state.final_result == "OK":
                 return self.close(tx, session, SessionStatus.COMPLETED, final_result="OK")
-        return self._move(tx, session, status_now(items, verdicts))
+        return self.move(tx, session, status_now(items, verdicts))
 
     def close(
         self,
@@ -328,9 +328,9 @@ class Sessions:
             return self._reread(tx, session, changed)
         if session.status in CLOSED:
             return session
-        return self._move(tx, session, SessionStatus.HUMAN_REVIEW)
+        return self.move(tx, session, SessionStatus.HUMAN_REVIEW)
 
-    def _move(self, tx: sqlite3.Connection, session: Session, status: SessionStatus) -> Session:
+    def move(self, tx: sqlite3.Connection, session: Session, status: SessionStatus) -> Session:
         if status is session.status:
             return session
         check_transition(session.status, status)
