@@ -26,7 +26,7 @@ class Event:
 
 
 class Events:
-    """Publish and subscribe within the process. Subscribers are called on the publisher's thread: be quick."""
+    """Publish and subscribe within the process; subscribers run on the publisher's thread: be quick."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

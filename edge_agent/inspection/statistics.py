@@ -2,10 +2,10 @@
 
 Rules of this file:
 - Pure arithmetic on counts. A rate without cases is None, never 0 and never 1.
-- Overkill = AI NG where a person said OK, of all a person said OK. Escape = AI OK where a person said NG, of all
-  a person said NG. AI REVIEW and ERROR are on neither side: a person looked anyway.
-- Where only a sample of the AI's OKs was checked, each stands for as many as its weight says; intervals use the
-  number really looked at.
+- Overkill = AI NG where a person said OK, of all a person said OK. Escape = AI OK where a person said NG, of
+  all a person said NG. AI REVIEW and ERROR are on neither side: a person looked anyway.
+- Where only a sample of the AI's OKs was checked, each stands for as many as its weight says; intervals use
+  the number really looked at.
 """
 
 from __future__ import annotations

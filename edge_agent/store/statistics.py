@@ -29,7 +29,7 @@ class StatisticsFilter:
 
 @dataclass(frozen=True, slots=True)
 class VerdictCount:
-    """`group` holds the value of each asked-for column; `weight_sum` counts a sampled OK as those it stands for."""
+    """`group`: the value of each asked-for column; `weight_sum` counts a sampled OK as all it stands for."""
 
     group: tuple[str, ...]
     ai_result: str
