@@ -1,7 +1,7 @@
 """JSON documents as definitions: strict reading, one identity, faults with their place.
 
 Rules of this file:
-- Reading refuses what two readers could understand differently: a key given twice, NaN, bytes that are not UTF-8.
+- Reading refuses what two readers could take differently: a key given twice, NaN, bytes that are not UTF-8.
 - The identity of a document is the sha256 of its RFC 8785 form, whatever its spacing and key order.
 - Every fault becomes a `Problem` with a JSON pointer; nothing is repaired silently.
 """
@@ -41,7 +41,7 @@ def read_json(data: bytes, max_bytes: int, file: str = "") -> Any:
 
 
 def canonical_bytes(document: Any, file: str = "") -> bytes:
-    """The RFC 8785 form. Raises BadDefinition for what has none (NaN, integers beyond 2^53, foreign types)."""
+    """The RFC 8785 form. Raises BadDefinition for what has none (NaN, integers beyond 2^53)."""
     try:
         return rfc8785.dumps(document)
     except (rfc8785.CanonicalizationError, RecursionError) as error:
@@ -53,14 +53,14 @@ def sha256_of(document: Any) -> str:
     return hashlib.sha256(canonical_bytes(document)).hexdigest()
 
 
-def problems_of(error: ValidationError, file: str, base: str, tags: frozenset[str]) -> list[Problem]:
-    """pydantic's faults as problems; `tags` are union tags, which pydantic puts into the place but JSON has not."""
+def problems_of(error: ValidationError, file: str, base: str, tagged: bool = False) -> list[Problem]:
+    """pydantic's faults as problems; `tagged`: a union's, whose tag leads each place."""
     return [
         Problem(
             file,
-            pointer_of((part for part in fault["loc"] if part not in tags), base),
+            pointer_of(fault["loc"][1:] if tagged else fault["loc"], base),
             _code_of(fault["type"]),
-            f"{fault['msg']}{_seen(fault)}",
+            f"{fault['msg'].removeprefix('Value error, ')}{_seen(fault)}",
         )
         for fault in error.errors(include_url=False)
     ]

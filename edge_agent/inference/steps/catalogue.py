@@ -44,7 +44,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class StepType:
-    """`variants`: one parameter model, or several told apart by `method`. `task`: the model's, if it uses one.
+    """`variants`: one parameter model, or several told apart by `method`. `task`: of the model it uses.
 
     `one_of`: at least one of these inputs must be wired. `draws`: runs only after the verdict is known.
     """

@@ -23,7 +23,8 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Asset = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Motion = Literal["none", "translation", "euclidean", "affine"]
 CodeFormat = Literal[
-    "QRCode", "MicroQRCode", "DataMatrix", "Code128", "Code39", "EAN13", "EAN8", "UPCA", "ITF", "PDF417", "Aztec"
+    "QRCode", "MicroQRCode", "DataMatrix", "Code128", "Code39", "EAN13", "EAN8",
+    "UPCA", "ITF", "PDF417", "Aztec",
 ]  # fmt: skip
 Dictionary = Literal["4X4_50", "4X4_100", "4X4_250", "5X5_50", "5X5_100", "5X5_250", "6X6_50", "6X6_250"]
 
@@ -145,8 +146,8 @@ class CodeReading(Parameters):
 
 class TextReading(Parameters):
     find_lines: bool = Field(
-        False, description="false: the picture is one line of text · true: find the lines, read them top to bottom"
-    )  # fmt: skip
+        False, description="false: the picture is one line · true: find the lines, read them top to bottom"
+    )
 
 
 class _Measure(Parameters):
