@@ -10,10 +10,21 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] >= pair[1]:
+        raise ValueError("must be [low, high] with low < high")
+    return pair
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Coordinate = Annotated[float, Field(ge=-100_000, le=100_000)]
+Level = Annotated[float, Field(ge=0, le=10_000)]
+Interval = Annotated[tuple[Level, Level], AfterValidator(_rising)]
+Lightness = Annotated[float, Field(ge=0, le=100)]
+Chroma = Annotated[float, Field(ge=-128, le=128)]
 Side = Annotated[int, Field(ge=1, le=20_000)]
 Point = tuple[Coordinate, Coordinate]
 Size = tuple[Side, Side]
@@ -66,16 +77,8 @@ class Quality(Parameters):
     min_sharpness: float = Field(
         50.0, ge=0, description="variance of the Laplacian of the gray image, in squared gray levels"
     )
-    brightness: tuple[float, float] = Field(
-        (30.0, 225.0), description="allowed range of the mean gray level, 0–255"
-    )
+    brightness: Interval = Field((30.0, 225.0), description="allowed range of the mean gray level, 0–255")
     max_clipped: Fraction = Field(0.25, description="allowed share of pixels at 0–2 or at 253–255")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not 0 <= self.brightness[0] < self.brightness[1] <= 255:
-            raise ValueError("brightness must be [low, high] with 0 <= low < high <= 255")
-        return self
 
 
 class TemplateAlignment(Parameters):
@@ -162,7 +165,7 @@ class CircleDiameter(_Measure):
     needs: ClassVar[tuple[str, ...]] = ("image",)
     method: Literal["circle"]
     center_px: Point = Field(description="where the centre is expected")
-    radius_px: tuple[float, float] = Field(description="least and greatest radius searched")
+    radius_px: Interval = Field(description="least and greatest radius searched")
     edge: Literal["dark-inside", "bright-inside", "any"] = Field(
         "any", description="what the circle encloses"
     )
@@ -170,12 +173,6 @@ class CircleDiameter(_Measure):
     min_contrast: float = Field(10.0, ge=0, le=255, description="least step at the edge, gray levels")
     min_found: Fraction = Field(0.6, description="least share of rays with an edge on the circle")
     max_residual_px: float = Field(1.0, gt=0, le=100, description="greatest RMS distance of the edge points")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not 0 <= self.radius_px[0] < self.radius_px[1] <= 10_000:
-            raise ValueError("radius_px must be [least, greatest] with 0 <= least < greatest <= 10000")
-        return self
 
 
 class EdgeToEdge(_Measure):
@@ -206,17 +203,10 @@ class Area(Parameters):
 
 
 class Color(Parameters):
-    reference: tuple[float, float, float] = Field(
+    reference: tuple[Lightness, Chroma, Chroma] = Field(
         description="CIE L*, a*, b* (D65) of the colour it should be"
     )
     rect_px: Rect | None = Field(None, description="the part looked at; the whole picture without it")
-
-    @model_validator(mode="after")
-    def _lab(self) -> Self:
-        lightness, *rest = self.reference
-        if not 0 <= lightness <= 100 or any(abs(value) > 128 for value in rest):
-            raise ValueError("reference must have L* in 0–100 and a*, b* in -128–128")
-        return self
 
 
 class TemplateDifference(Parameters):
