@@ -66,7 +66,11 @@ def read_package(folder: Path) -> Package:
     header = _header_of(data, str(file))
     hints = read_hints(header, document)
     manifest = parse_manifest(complete(document, hints.document))
-    problems = [*_check_bytes(data, manifest), *check_ports(header, manifest), *_check_golden(folder, manifest)]
+    problems = [
+        *_check_bytes(data, manifest),
+        *check_ports(header, manifest),
+        *_check_golden(folder, manifest),
+    ]
     if problems:
         raise BadDefinition(f"{folder.name} has {len(problems)} problem(s)", problems)
     return Package(folder, manifest, header, hints.warnings)
@@ -123,7 +127,7 @@ def _input_faults(header: Header, manifest: Manifest) -> Faults:
         yield "input-dtype", f"the network takes {port.dtype or 'no tensor'}, not {wanted.dtype}{hint}"
     width, height = wanted.size_px
     pixels = (wanted.channels, height, width) if wanted.layout == "NCHW" else (height, width, wanted.channels)
-    expected = (1, *pixels)
+    expected: tuple[int | None, ...] = (1, *pixels)
     if port.shape is not None and len(port.shape) == 2:
         expected = (1, wanted.channels * height * width)
     if port.shape is not None and not _fits(port.shape, expected):
@@ -173,7 +177,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if path.is_symlink() or not path.is_file():
         raise _refused(MANIFEST_NAME, "not-a-file", f"{MANIFEST_NAME} must be a plain file")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise _refused(MANIFEST_NAME, "too-large", f"{MANIFEST_NAME} is larger than {MAX_MANIFEST_BYTES} bytes")
+        raise _refused(
+            MANIFEST_NAME, "too-large", f"{MANIFEST_NAME} is larger than {MAX_MANIFEST_BYTES} bytes"
+        )
     return read_document(path.read_bytes())
 
 

@@ -129,11 +129,11 @@ def to_given(boxes: NDArray[np.float32], fit: Fit) -> NDArray[np.float32]:
     offset = np.array([offset_x, offset_y] * 2, np.float32)
     scale = np.array([scale_x, scale_y] * 2, np.float32)
     limit = np.array([*fit.given, *fit.given], np.float32)
-    return np.clip((boxes - offset) / scale, 0, limit).astype(np.float32)
+    return np.asarray(np.clip((boxes - offset) / scale, 0, limit), np.float32)
 
 
 def map_to_given(values: Tensor, fit: Fit, interpolation: int) -> Tensor:
-    """A map over the network's input (any resolution, H×W) at the picture's size; 0 where nothing was seen."""
+    """A map over the network's input (H×W, any resolution) at the picture's size; 0 where none was seen."""
     if fit.fills:
         return cv2.resize(values, fit.given, interpolation=interpolation)
     per_net = values.shape[1] / fit.net[0], values.shape[0] / fit.net[1]
@@ -141,12 +141,14 @@ def map_to_given(values: Tensor, fit: Fit, interpolation: int) -> Tensor:
     shift = [(0.5 * fit.scale[axis] + fit.inside[axis]) * per_net[axis] - 0.5 for axis in (0, 1)]
     matrix = np.array([[gain[0], 0, shift[0]], [0, gain[1], shift[1]]])
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(values, matrix, fit.given, flags=flags, borderMode=cv2.BORDER_REPLICATE) * _seen(fit)
+    return cv2.warpAffine(values, matrix, fit.given, flags=flags, borderMode=cv2.BORDER_REPLICATE) * _seen(
+        fit
+    )
 
 
 def _seen(fit: Fit) -> Any:
     """1 where the network looked, 0 elsewhere; the scalar 1 when it saw the whole picture."""
-    x, y, width, height = fit.inside
+    x, y = fit.inside[:2]
     if x >= 0 and y >= 0:
         return np.uint8(1)
     (scale_x, scale_y), (given_w, given_h) = fit.scale, fit.given

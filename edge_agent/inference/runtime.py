@@ -76,7 +76,9 @@ class OnnxModel:
         return decode(arrays, fit, self.manifest)
 
 
-def load_model(folder: Path, manifest: Manifest, threads: int = 1, cache_dir: Path | None = None) -> OnnxModel:
+def load_model(
+    folder: Path, manifest: Manifest, threads: int = 1, cache_dir: Path | None = None
+) -> OnnxModel:
     """Loads and warms up the network of the package in `folder`.
 
     `cache_dir` keeps optimised graphs between starts (None: optimise each time). Raises BadDefinition
@@ -124,7 +126,9 @@ def _open_session(
         raise
     except Exception as error:  # see OnnxModel.predict
         code = "model-opset" if "opset" in str(error).lower() else "model-load-failed"
-        raise _refused(manifest, code, f"onnxruntime {ort.__version__} refuses it: {_first_line(error)}") from error
+        raise _refused(
+            manifest, code, f"onnxruntime {ort.__version__} refuses it: {_first_line(error)}"
+        ) from error
 
 
 def _session(data: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
