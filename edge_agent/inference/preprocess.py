@@ -141,9 +141,8 @@ def map_to_given(values: Tensor, fit: Fit, interpolation: int) -> Tensor:
     shift = [(0.5 * fit.scale[axis] + fit.inside[axis]) * per_net[axis] - 0.5 for axis in (0, 1)]
     matrix = np.array([[gain[0], 0, shift[0]], [0, gain[1], shift[1]]])
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(values, matrix, fit.given, flags=flags, borderMode=cv2.BORDER_REPLICATE) * _seen(
-        fit
-    )
+    mapped = cv2.warpAffine(values, matrix, fit.given, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(mapped * _seen(fit))
 
 
 def _seen(fit: Fit) -> Any:

@@ -16,13 +16,14 @@ import os
 import platform
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]
 
-from edge_agent.errors import AgentError, BadDefinition, InferenceFailed, Problem
+from edge_agent.errors import BadDefinition, InferenceFailed, Problem
 from edge_agent.inference.decoders import decode
 from edge_agent.inference.manifest import Manifest
 from edge_agent.inference.onnx_header import read_header
@@ -114,21 +115,18 @@ def _open_session(
     cached = None if cache_dir is None else cache_dir / _cache_name(manifest)
     optimised = None if cached is None else _read_cached(cached)
     if optimised is not None:
-        try:
+        with suppress(Exception):  # a cache never decides whether a network works
             return _session(optimised, _options(threads, dynamic))
-        except Exception:  # a cache never decides whether a model works: build it again
-            optimised = None
     try:
-        if cached is not None:
-            _write_cached(cached, data, _options(threads, dynamic))
-        return _session(data, _options(threads, dynamic))
-    except AgentError:
-        raise
+        session = _session(data, _options(threads, dynamic))
     except Exception as error:  # see OnnxModel.predict
         code = "model-opset" if "opset" in str(error).lower() else "model-load-failed"
-        raise _refused(
-            manifest, code, f"onnxruntime {ort.__version__} refuses it: {_first_line(error)}"
-        ) from error
+        message = f"onnxruntime {ort.__version__} refuses it: {_first_line(error)}"
+        raise _refused(manifest, code, message) from error
+    if cached is not None:
+        with suppress(Exception):  # a full disk costs the next start some milliseconds, nothing else
+            _write_cached(cached, data, _options(threads, dynamic))
+    return session
 
 
 def _session(data: bytes, options: ort.SessionOptions) -> ort.InferenceSession:

@@ -51,9 +51,9 @@ def activate(values: Array, activation: str) -> Array:
         return values
     wide = values.astype(np.float64)
     if activation == "sigmoid":
-        return (1 / (1 + np.exp(-np.clip(wide, -500, 500)))).astype(np.float32)
+        return np.asarray(1 / (1 + np.exp(-np.clip(wide, -500, 500))), np.float32)
     powers = np.exp(wide - wide.max(axis=0, keepdims=True))
-    return (powers / powers.sum(axis=0, keepdims=True)).astype(np.float32)
+    return np.asarray(powers / powers.sum(axis=0, keepdims=True), np.float32)
 
 
 def first(outputs: Outputs, expected: tuple[int | None, ...]) -> Array:
