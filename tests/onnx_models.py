@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
+
+Ports = Mapping[str, tuple[int, Sequence[Any]]]
 
 
 def model(
     nodes: Sequence[onnx.NodeProto],
-    inputs: dict[str, tuple[int, Sequence[Any]]],
-    outputs: dict[str, tuple[int, Sequence[Any]]],
-    weights: dict[str, NDArray[Any]] | None = None,
+    inputs: Ports,
+    outputs: Ports,
+    weights: Mapping[str, NDArray[Any]] | None = None,
+    *,
     metadata: dict[str, str] | None = None,
     opset: int = OPSET,
 ) -> bytes:
@@ -69,7 +72,7 @@ def constant_output(
         kinds[name] = (kind, (shapes or {}).get(name, values.shape))
     width, height = size
     inputs = {input_name: (TensorProto.FLOAT, [1, 3, height, width])}
-    return model(nodes, inputs, kinds, weights, metadata, opset)
+    return model(nodes, inputs, kinds, weights, metadata=metadata, opset=opset)
 
 
 def brightness_classifier(size: tuple[int, int] = (16, 16), output: str = "logits") -> bytes:
@@ -80,7 +83,7 @@ def brightness_classifier(size: tuple[int, int] = (16, 16), output: str = "logit
         helper.make_node("Add", ["scaled", "bias"], ["row"]),
         helper.make_node("Unsqueeze", ["row", "axis"], [output]),
     ]
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "gain": np.array([10, -10], np.float32),
         "bias": np.array([0, 10], np.float32),
         "axis": np.array([0], np.int64),
@@ -164,7 +167,7 @@ def never_ending(rounds: int = 2_000_000_000) -> bytes:
         helper.make_node("Greater", ["mean", "limit"], ["bright"]),
         helper.make_node("Loop", ["rounds", "bright", "start"], ["logits"], body=body),
     ]
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "limit": np.array(0.6, np.float32),
         "rounds": np.array(rounds, np.int64),
         "start": np.array([[4, 0]], np.float32),

@@ -102,7 +102,9 @@ def _entry_problem(entry: zipfile.ZipInfo) -> Problem | None:
 def _size_problems(size_bytes: int, files: int) -> list[Problem]:
     found = []
     if size_bytes > MAX_UNPACKED_BYTES:
-        found.append(_problem("", "too-large", f"{size_bytes} bytes unpacked, more than {MAX_UNPACKED_BYTES}"))
+        found.append(
+            _problem("", "too-large", f"{size_bytes} bytes unpacked, more than {MAX_UNPACKED_BYTES}")
+        )
     if files > MAX_FILES:
         found.append(_problem("", "too-many-files", f"more than {MAX_FILES} files"))
     return found

@@ -110,13 +110,16 @@ def _answer(message: Message, channel: Channel, bench: Workbench) -> Drawing | N
         if message["op"] == "configure":
             channel.send(serial, "configured", faults=bench.configure(message))
         elif message["op"] == "job":
-            frame = bench.decode_job(message)
-            channel.send(serial, "decoded", width_px=frame.width_px, height_px=frame.height_px)
-            result, drawing = bench.judge(serial, frame, message)
+            pixels = bench.decode_job(message)
+            channel.send(serial, "decoded", width_px=pixels.shape[1], height_px=pixels.shape[0])
+            result, drawing = bench.judge(serial, pixels, message)
             channel.send(serial, "result", result=result)
             return drawing
         else:
-            channel.send(serial, "answered", value=bench.answer(message["kind"], message["arguments"]))
+            from edge_agent.inference.requests import answer
+
+            value = answer(bench, message["kind"], message["arguments"])
+            channel.send(serial, "answered", value=value)
     except Exception as error:  # whatever a job does wrong is its own failure, not the process's
         channel.send(serial, "failed", error=error_document(error))
     return None

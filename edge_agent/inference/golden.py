@@ -91,13 +91,13 @@ def _compare_objects(
             continue
         free.remove(best)
         if not _near(best.confidence, wanted.confidence, tolerance):
-            found.append(f"{wanted.label} with {best.confidence:.4f}, expected {wanted.confidence} ± {tolerance}")
+            found.append(
+                f"{wanted.label} with {best.confidence:.4f}, expected {wanted.confidence} ± {tolerance}"
+            )
     return found + [f"unexpected {thing.label} at {[round(side) for side in thing.box_px]}" for thing in free]
 
 
-def _compare_areas(
-    objects: tuple[Detection, ...], expected: dict[str, float], tolerance: float
-) -> list[str]:
+def _compare_areas(objects: tuple[Detection, ...], expected: dict[str, float], tolerance: float) -> list[str]:
     found = []
     for label, wanted in expected.items():
         masks = [thing.mask for thing in objects if thing.label == label and thing.mask is not None]

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from edge_agent.errors import InferenceFailed
+from edge_agent.inference.steps.drawing import heatmap_colours
 from edge_agent.inference.values import Heatmap, Pixels
 
 THUMBNAIL_PX = 320
@@ -38,7 +39,7 @@ def _picture_files(
     if overlay is not None:
         yield _write(prefix, "overlay", overlay, PICTURE_QUALITY)
     if heatmap is not None:
-        yield _write(prefix, "heatmap", heat_colours(heatmap), PICTURE_QUALITY)
+        yield _write(prefix, "heatmap", heatmap_colours(heatmap), PICTURE_QUALITY)
 
 
 def thumbnail(pixels: Pixels) -> Pixels:
@@ -49,12 +50,6 @@ def thumbnail(pixels: Pixels) -> Pixels:
         return pixels
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def heat_colours(heatmap: Heatmap) -> Pixels:
-    """0–1 as colours from blue to red."""
-    levels = np.clip(heatmap * 255, 0, 255).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), np.uint8)
 
 
 def _write(prefix: Path, kind: str, pixels: Pixels, quality: int) -> str:
