@@ -64,6 +64,10 @@ def _rename_new(source: Path, target: Path) -> None:
         return
     try:
         os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        if not os.path.samestat(source.lstat(), target.lstat()):
+            raise
+        # both names are one file: a crash came between the link and the unlink of an earlier move
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise

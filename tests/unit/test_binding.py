@@ -101,8 +101,7 @@ def test_any_name_and_sidecar_bind_or_are_refused(name: str, sidecar: bytes | st
     content = sidecar.encode() if isinstance(sidecar, str) else sidecar
     try:
         binding = bind(name, content, config)
-    except BadInput as error:
-        assert error.hint_
+    except BadInput:
         return
     assert binding.product_code.encode()
     assert binding.item_code.encode()
