@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def remove(directory: Path, name: str, identity: Identity, *, sidecar: bool) -> 
 
     Raises OSError with the file in place (or under the removal prefix, which `recover` mends).
     """
-    path, removal = directory / name, directory / (REMOVAL_PREFIX + name)
+    path, removal = directory / name, _free_removal(directory, name)
     try:
         path.rename(removal)
     except FileNotFoundError:
@@ -47,7 +48,7 @@ def remove(directory: Path, name: str, identity: Identity, *, sidecar: bool) -> 
         _put_back(removal)
         return False
     sidecar_path = directory / (name + SIDECAR_SUFFIX)
-    sidecar_removal = directory / (REMOVAL_PREFIX + name + SIDECAR_SUFFIX)
+    sidecar_removal = removal.with_name(removal.name + SIDECAR_SUFFIX)
     if sidecar:
         with contextlib.suppress(FileNotFoundError):
             sidecar_path.rename(sidecar_removal)
@@ -64,7 +65,7 @@ def recover(directory: Path, removals: Sequence[str], *, sidecars: bool) -> None
     """
     for removal in sorted(removals, key=len):  # a picture before its sidecar
         path = directory / removal
-        picture = directory / removal.removeprefix(REMOVAL_PREFIX).removesuffix(SIDECAR_SUFFIX)
+        picture = directory / _name_of(removal).removesuffix(SIDECAR_SUFFIX)
         is_sidecar = sidecars and removal.endswith(SIDECAR_SUFFIX)
         if is_sidecar and not picture.exists():
             path.unlink(missing_ok=True)
@@ -72,9 +73,20 @@ def recover(directory: Path, removals: Sequence[str], *, sidecars: bool) -> None
             _put_back(path)
 
 
+def _free_removal(directory: Path, name: str) -> Path:
+    """Where to rename to: a picture put aside earlier may still wait for its name to be free."""
+    return next(
+        path
+        for number in itertools.count()
+        if not os.path.lexists(path := directory / f"{REMOVAL_PREFIX}{number}~{name}")
+    )
+
+
+def _name_of(removal_name: str) -> str:
+    return removal_name.removeprefix(REMOVAL_PREFIX).partition("~")[2]
+
+
 def _put_back(removal: Path) -> None:
-    name = removal.name.removeprefix(REMOVAL_PREFIX)
-    if name == removal.name:
-        return
-    with contextlib.suppress(FileExistsError):  # that one goes first; the next look tries again
-        move(removal, removal.with_name(name))
+    if removal.name.startswith(REMOVAL_PREFIX):
+        with contextlib.suppress(FileExistsError):  # that one goes first; the next look tries again
+            move(removal, removal.with_name(_name_of(removal.name)))
