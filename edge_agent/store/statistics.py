@@ -81,7 +81,7 @@ def session_counts(
         where,
         args,
     )
-    return [SessionCount(group, *key, row["n"], row["t"]) for group, key, row in rows]
+    return [SessionCount(group, *key, row["n"], row["t"]) for group, key, row in rows if row["n"]]
 
 
 def reason_counts(reader: sqlite3.Connection, wanted: StatisticsFilter) -> list[tuple[str, str, int]]:
