@@ -87,6 +87,24 @@ def applied_migrations(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
+def schema_objects(connection: sqlite3.Connection) -> dict[str, str]:
+    """Name → SQL, without comments and white space, of every table, index and trigger that is ours."""
+    rows = connection.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {
+        name: re.sub(r"\s", "", re.sub(r"--[^\n]*", "", sql))
+        for name, table, sql in rows
+        if not table.startswith(("_sqlite_", "sqlite_"))
+    }
+
+
+def pristine() -> sqlite3.Connection:
+    """An empty database in memory with the schema this program expects; the caller closes it."""
+    connection = sqlite3.connect(":memory:")
+    for sql in migrations().values():
+        connection.executescript(sql)
+    return connection
+
+
 def newest_id(reader: sqlite3.Connection) -> str:
     """The highest id this device has drawn for a record; '' in an empty store."""
     columns = {
