@@ -70,39 +70,29 @@ def no_network(*_: Any, **__: Any) -> NoReturn:
     raise AssertionError("the reader tried to reach the network")
 
 
-@pytest.fixture(scope="module")
-def reader() -> TextReader:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("getaddrinfo", "create_connection"):
-            patch.setattr(socket, name, no_network)
-        patch.setattr(socket.socket, "connect", no_network)
-        loaded = load_text_reader()
-        loaded(line("X1"), True)  # models are loaded at first use
-        return loaded
-
-
-def test_a_line_of_print_is_read_the_same_every_time(
-    reader: TextReader, capfd: pytest.CaptureFixture[str]
+def test_print_is_read_offline_silently_and_the_same_every_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """One test, because loading the reader costs seconds."""
+    for name in ("getaddrinfo", "create_connection"):
+        monkeypatch.setattr(socket, name, no_network)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    reader = load_text_reader()
     env = replace(bench(), text_reader=lambda: reader)
-    first, again = (step("text.read", {}, env, image=frame(line("LOT B80-1234")))["text"] for _ in range(2))
+
+    def read(pixels: Pixels, find_lines: bool = False) -> Text:
+        found: Text = step("text.read", {"find_lines": find_lines}, env, image=frame(pixels))["text"]
+        return found
+
+    first = read(line("LOT B80-1234"))
     assert first.text == "LOT B80-1234"
     assert first.confidence > 0.8
-    assert first == again
+    assert read(line("LOT B80-1234")) == first
+    assert read(line("LOT B80-1234")[..., 0].copy()).text == first.text
+    assert read(line("FIRST 12", "SECOND 34"), find_lines=True).text == "FIRST 12\nSECOND 34"
+    for find_lines in (True, False):
+        assert read(plain(360, 60, (255, 255, 255)), find_lines) == Text("", 0.0)
     assert capfd.readouterr() == ("", "")
-
-
-def test_lines_are_found_and_read_from_top_to_bottom(reader: TextReader) -> None:
-    env = replace(bench(), text_reader=lambda: reader)
-    found = step("text.read", {"find_lines": True}, env, image=frame(line("FIRST 12", "SECOND 34")))["text"]
-    assert found.text.replace("\n", "").replace(" ", "") == "FIRST12SECOND34"
-
-
-@pytest.mark.parametrize("find_lines", [True, False])
-def test_nothing_to_read_is_an_empty_text_without_confidence(reader: TextReader, find_lines: bool) -> None:
-    env = replace(bench(), text_reader=lambda: reader)
-    blank = frame(plain(360, 60, (255, 255, 255)))
-    assert step("text.read", {"find_lines": find_lines}, env, image=blank)["text"] == Text("", 0.0)
 
 
 def test_without_the_extra_the_hint_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
