@@ -79,7 +79,8 @@ def open_session_of_serial(
 ) -> Session | None:
     """The newest open session of that serial number, made by a hot folder or by a person."""
     sql = f"""
-        SELECT {columns(Session, "s.")} FROM inspection_targets t JOIN inspection_sessions s ON s.target_id = t.id
+        SELECT {columns(Session, "s.")} FROM inspection_targets t
+        JOIN inspection_sessions s ON s.target_id = t.id
         WHERE t.serial_no = ? AND t.serial_no <> '' AND t.product_id = ? AND (s.source = 'folder') = ?
               AND s.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
         ORDER BY s.started_at DESC, s.id DESC LIMIT 1
