@@ -243,7 +243,7 @@ class Intake:
             job_id=self._clock.new_id(),
             paths=paths,
             mime_type=mime_type,
-            plan=PlanRef(pipeline.definition, pipeline.plan.sha256) if pipeline else None,
+            plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
             criteria=item.criteria,
             scan=scan,
             calibration=running.calibrations.get(str(item.criteria.get("calibration", ""))),

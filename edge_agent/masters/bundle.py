@@ -3,7 +3,7 @@
 Rules of this file:
 - Reads only the private copy; decides nothing about the store (that is `verify.py`).
 - A file counts only if bundle.json lists it with its size and sha256, and bundle.json lists nothing else.
-- A row with a fault is reported and left out; its code still counts as known, so that one fault is one problem.
+- A row with a fault is reported and left out; its code still counts as known: one fault, one problem.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from edge_agent.clock import from_rfc3339, to_rfc3339
 from edge_agent.errors import BadDefinition, Problem
@@ -29,7 +37,9 @@ MAX_ARGON2_KIB = 256 << 10
 _ARGON2ID = re.compile(
     r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,172}"
 )
-_PLACES = re.compile(r"models/[^/]+/.+|assets/[^/]+|pipelines/[^/]+\.json|(README|LICEN[CS]E)[^/]*", re.DOTALL)
+_PLACES = re.compile(
+    r"models/[^/]+/.+|assets/[^/]+|pipelines/[^/]+\.json|(README|LICEN[CS]E)[^/]*", re.DOTALL
+)
 
 
 def _plain(text: str) -> str:
@@ -56,8 +66,14 @@ def _instant(text: str) -> str:
 
 def _hash(text: str) -> str:
     found = _ARGON2ID.fullmatch(text)
-    if not found or int(found[1]) > MAX_ARGON2_KIB or not (0 < int(found[2]) <= 16 and 0 < int(found[3]) <= 16):
-        raise ValueError("must be an argon2id hash of at most 256 MiB and 16 passes, as `edge-agent user hash` makes")
+    if (
+        not found
+        or int(found[1]) > MAX_ARGON2_KIB
+        or not (0 < int(found[2]) <= 16 and 0 < int(found[3]) <= 16)
+    ):
+        raise ValueError(
+            "must be an argon2id hash of at most 256 MiB and 16 passes, as `edge-agent user hash` makes"
+        )
     return text
 
 
@@ -138,7 +154,9 @@ class Placed(Generic[R]):
     row: R
 
     def problem(self, field_name: str, code: str, message: str) -> Problem:
-        return Problem(self.file, f"{self.pointer}/{field_name}" if field_name else self.pointer, code, message)
+        return Problem(
+            self.file, f"{self.pointer}/{field_name}" if field_name else self.pointer, code, message
+        )
 
 
 @dataclass(slots=True)
@@ -176,7 +194,8 @@ def read_bundle(unpacked: Unpacked) -> Bundle:
         bundle.pipelines[name.removesuffix(".json")] = _read(bundle, f"pipelines/{name}")
     bundle.models = tuple(sorted({name.split("/")[0] for name in _below(unpacked.files, "models/")}))
     bundle.assets = {
-        unpacked.files[f"assets/{name}"].sha256: f"assets/{name}" for name in _below(unpacked.files, "assets/")
+        unpacked.files[f"assets/{name}"].sha256: f"assets/{name}"
+        for name in _below(unpacked.files, "assets/")
     }
     bundle.problems += duplicates(bundle)
     return bundle
