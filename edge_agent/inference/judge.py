@@ -83,7 +83,7 @@ def judge(criteria: Criteria, evidence: Evidence, context: RunContext, quality_m
     return verdict
 
 
-def _by_rule(  # noqa: PLR0911: one line per rule
+def _by_rule(  # noqa: PLR0911 (one return per rule)
     criteria: Criteria, evidence: Evidence, context: RunContext
 ) -> Verdict:
     match criteria, evidence:
