@@ -165,7 +165,7 @@ def _folder_entries(source: Path, limits: Limits) -> Iterator[_Entry]:
     """Every file below `source`, links and devices with their fault; stops one past the limit."""
     found = 0
     for folder, subfolders, names in os.walk(source, onerror=_raise):
-        linked = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH118
+        linked = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
         subfolders.sort()
         for name in sorted([*names, *linked]):
             path = Path(folder) / name

@@ -23,6 +23,7 @@ from edge_agent.errors import Problem
 from edge_agent.inference.documents import canonical_bytes, pointer_of, sha256_of
 from edge_agent.inference.plan import ModelKey
 from edge_agent.masters.bundle import HEAD_NAME, Bundle, ItemRow, Placed
+from edge_agent.masters.packages import is_same
 from edge_agent.models import ModelPackage
 from sync_protocol.canonical import sha256_hex
 
@@ -43,7 +44,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What the store holds: rows by key per table, packages, the entries imported last (`users.ID` → entry)."""
+    """What the store holds: rows by key per table, packages, entries imported last (`users.ID` → entry)."""
 
     tables: Mapping[str, Mapping[tuple[Any, ...], Row]]
     packages: Sequence[ModelPackage]
@@ -121,7 +122,7 @@ def _change(plan: Changes, table: str, row: Row, present: Present) -> None:
 def _identify(
     plan: Changes, placed: Placed[Any], known: Iterable[Row], codes: tuple[str, ...], derived: str
 ) -> str | None:
-    """The row's id, or None after reporting that it belongs to something else; `codes` are its naming columns."""
+    """The row's id, or None after reporting that it is another's; `codes` are its naming columns."""
     known, row = list(known), placed.row
     named = {code: getattr(row, code) for code in codes}
     same = next((old for old in known if all(old[code] == value for code, value in named.items())), None)
@@ -319,7 +320,7 @@ def _plan_models(plan: Changes, bundle: Bundle, packages: Sequence[ModelPackage]
         old = installed.get((package.name, package.version))
         if old is None:
             newest[package.name] = package.version
-        elif (old.model_sha256, old.manifest) != (package.model_sha256, package.manifest):
+        elif not is_same(old, package):
             message = (
                 f"{package.name} {package.version} is installed with other content: give it a new version"
             )

@@ -19,7 +19,16 @@ from edge_agent.inference.criteria import Criteria, RangeRule, parse_criteria
 from edge_agent.inference.plan import ModelKey, Plan, fit
 from edge_agent.inspection.running import Parts, compile_one, parts_of
 from edge_agent.masters.bundle import Bundle
-from edge_agent.masters.changes import CALIBRATIONS, ITEMS, PIPELINES, PRODUCTS, Changes, Present, Row, packages_after
+from edge_agent.masters.changes import (
+    CALIBRATIONS,
+    ITEMS,
+    PIPELINES,
+    PRODUCTS,
+    Changes,
+    Present,
+    Row,
+    packages_after,
+)
 from edge_agent.models import ModelPackage
 
 
@@ -39,13 +48,17 @@ def verify_bundle(
     plans, faults = _compile_bundle(bundle, parts)
     problems += faults
     pipelines = {row["id"]: row["code"] for row in present.tables[PIPELINES].values()}
-    pipelines |= {change.row["id"]: change.row["code"] for change in changes.rows if change.table == PIPELINES}
+    pipelines |= {
+        change.row["id"]: change.row["code"] for change in changes.rows if change.table == PIPELINES
+    }
     others, faults = _compile_others(bundle, parts, parts_of(present.packages, present.assets), present)
     problems += faults
     plans = {**others, **plans}
     classes = classes_of(after)
     problems += _check_items(bundle, plans, classes)
-    problems += _check_other_items(changes, {code: plans[code] for code in plans}, pipelines, classes, present)
+    problems += _check_other_items(
+        changes, {code: plans[code] for code in plans}, pipelines, classes, present
+    )
     return Verified(tuple(problems), (*changes.warnings, *_warnings(bundle, plans.values(), present)))
 
 
@@ -56,7 +69,11 @@ def classes_of(packages: Iterable[ModelPackage]) -> dict[ModelKey, tuple[str, ..
 
 
 def check_models(
-    pipelines: Iterable[Row], items: Iterable[Row], before: Sequence[ModelPackage], after: Sequence[ModelPackage], assets: frozenset[str]
+    pipelines: Iterable[Row],
+    items: Iterable[Row],
+    before: Sequence[ModelPackage],
+    after: Sequence[ModelPackage],
+    assets: frozenset[str],
 ) -> list[Problem]:
     """What a change of models alone would break: active pipelines that compiled before, items that fitted."""
     old, new = parts_of(before, assets), parts_of(after, assets)
@@ -91,7 +108,9 @@ def _compile_others(
 ) -> tuple[dict[str, Plan], list[Problem]]:
     """The active pipelines that the bundle does not bring; a problem is one the bundle causes."""
     rows = present.tables[PIPELINES].values()
-    return _compile_rows([r for r in rows if r["is_active"] and r["code"] not in bundle.pipelines], parts, before)
+    return _compile_rows(
+        [r for r in rows if r["is_active"] and r["code"] not in bundle.pipelines], parts, before
+    )
 
 
 def _compile_rows(rows: Iterable[Row], parts: Parts, before: Parts) -> tuple[dict[str, Plan], list[Problem]]:
@@ -128,8 +147,9 @@ def _check_items(
         except BadDefinition as error:
             yield from error.problems
             continue
-        if item.ai_enabled and item.pipeline in plans:
-            yield from fit(plans[item.pipeline], criteria, classes, placed.file, place)
+        plan = plans.get(item.pipeline or "")
+        if item.ai_enabled and plan is not None:
+            yield from fit(plan, criteria, classes, placed.file, place)
 
 
 def _check_other_items(

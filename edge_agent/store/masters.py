@@ -87,6 +87,15 @@ def activate_model(tx: sqlite3.Connection, name: str, version: str, now: str) ->
     )
 
 
+def set_golden_results(
+    tx: sqlite3.Connection, name: str, version: str, results: list[dict[str, Any]]
+) -> None:
+    """What the golden samples gave when they last ran on this machine."""
+    text = json.dumps(results, ensure_ascii=False)
+    sql = "UPDATE model_packages SET golden_results = ? WHERE name = ? AND version = ?"
+    tx.execute(sql, (text, name, version))
+
+
 def previous_model(reader: sqlite3.Connection, name: str) -> ModelPackage | None:
     """The version that was active before the present one."""
     sql = (
