@@ -34,6 +34,7 @@ from edge_agent.masters.bundle import Bundle, CalibrationRow, read_bundle
 from edge_agent.masters.changes import CALIBRATIONS, KEYS, USERS, Changes, Present, plan_changes
 from edge_agent.masters.loading import IMPORTED, load_running, read_present
 from edge_agent.masters.packages import (
+    file_sha256,
     imports_folder,
     in_folder,
     install_apart,
@@ -126,7 +127,7 @@ class Masters:
             if report.problems:
                 count = len(report.problems)
                 raise BadDefinition(f"the bundle has {count} problem(s)", list(report.problems))
-            if not changes.is_empty or (work / "ready").exists():
+            if not changes.is_empty or (work / "ready").exists() or self._wanting_assets(bundle):
                 progress("write", 0, 1)
                 self._bring_in(bundle, records, actor, work)
                 progress("write", 1, 1)
@@ -242,7 +243,7 @@ class Masters:
     def _read_models(
         self, bundle: Bundle, present: Present, ready: Path, progress: Progress
     ) -> tuple[list[ModelPackage], list[Problem]]:
-        """The bundle's packages. What is new to this machine, or damaged on it, is tried and then in `ready`."""
+        """The bundle's packages; what is new to this machine, or damaged on it, is tried and put in `ready`."""
         packages, problems = read_packages(bundle.unpacked.folder, bundle.models)
         bundle.problems += problems
         records, warnings = [], []
@@ -263,6 +264,13 @@ class Masters:
             bundle.problems += in_folder(error.problems, f"models/{folder}")
             return record
         return replace(record, golden_results=tried.golden_results)
+
+    def _wanting_assets(self, bundle: Bundle) -> dict[str, str]:
+        """The bundle's assets that are not here, or here with other bytes."""
+        folder = self._data_dir / "assets"
+        return {
+            sha256: file for sha256, file in bundle.assets.items() if file_sha256(folder / sha256) != sha256
+        }
 
     def _bring_in(self, bundle: Bundle, records: Sequence[ModelPackage], actor: Actor, work: Path) -> None:
         for file in bundle.assets.values():

@@ -87,7 +87,7 @@ def _findings(
             Severity.ERROR,
             f"models/{name}-{version}",
             f"The network of {name} {version} is missing or no longer the one that was verified.",
-            "Import the bundle or install the package again; until then people judge.",
+            "Import the bundle or install the package again: its files are then put back; until then people judge.",
         )
     for sha256 in sorted(altered):
         yield Finding(
@@ -95,7 +95,7 @@ def _findings(
             Severity.ERROR,
             f"assets/{sha256}",
             "The file is no longer the one that was imported.",
-            "Remove the file and import the bundle again; until then people judge.",
+            "Import the bundle again: the file is then put back; until then people judge.",
         )
     for code, faults in sorted(problems.items()):
         yield Finding(
