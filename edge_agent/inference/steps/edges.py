@@ -2,12 +2,13 @@
 
 Rules of this file:
 - Points are N×2 (x, y) in pixels of the picture given; integers are pixel centres.
-- A profile is sampled every half pixel and smoothed over about two; an edge is a local extremum of its slope.
+- A profile is sampled every half pixel and smoothed over about two; an edge is an extremum of its slope.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ def fit_circle(points: Points) -> Circle:
 
 
 def on_circle(points: Points) -> Points:
-    """The points that agree on one circle: those far from it (three robust deviations) are left out, twice."""
+    """The points that agree on one circle: those beyond three robust deviations are left out."""
     for _ in range(3):
         if len(points) < 3:
             break
