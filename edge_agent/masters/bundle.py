@@ -80,6 +80,7 @@ def _hash(text: str) -> str:
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_code)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain)]
 Id = Annotated[str, AfterValidator(_uuid)]
+Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
 
 
 class _Document(BaseModel):
@@ -127,7 +128,7 @@ class UserRow(_Document):
     full_name: Text
     role: Literal["inspector", "supervisor", "technician", "admin"]
     password_hash: Annotated[str, AfterValidator(_hash)] = Field(repr=False)
-    email: Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    email: Email | None = None
     is_active: bool = True
     server_id: Id | None = None
 

@@ -304,7 +304,7 @@ def _plan_calibration(plan: Changes, placed: Placed[Any], present: Present, now:
     if local is not None and present.imported.get(key) == entry:
         plan.rows.append(Change("unchanged", CALIBRATIONS, local))
         return
-    plan.imported[key] = entry
+    plan.imported[key] = dict(entry)
     camera = entry.pop("camera")
     detail = json.dumps({"camera": camera} if camera else {}, ensure_ascii=False)
     if local and json.loads(local["detail"]).get("camera") == camera:

@@ -243,7 +243,7 @@ class Masters:
     def _read_models(
         self, bundle: Bundle, present: Present, ready: Path, progress: Progress
     ) -> tuple[list[ModelPackage], list[Problem]]:
-        """The bundle's packages; what is new to this machine, or damaged on it, is tried and put in `ready`."""
+        """The bundle's packages; what is new to this machine, or damaged on it, is tried into `ready`."""
         packages, problems = read_packages(bundle.unpacked.folder, bundle.models)
         bundle.problems += problems
         records, warnings = [], []

@@ -87,7 +87,7 @@ def _findings(
             Severity.ERROR,
             f"models/{name}-{version}",
             f"The network of {name} {version} is missing or no longer the one that was verified.",
-            "Import the bundle or install the package again: its files are then put back; until then people judge.",
+            "Import its bundle or install the package again to put the files back; until then people judge.",
         )
     for sha256 in sorted(altered):
         yield Finding(
