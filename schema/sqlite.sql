@@ -134,6 +134,7 @@ CREATE TABLE inspection_targets (
     updated_at   TEXT NOT NULL
 ) STRICT;
 CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, created_at);
+CREATE INDEX idx_inspection_targets_serial ON inspection_targets (serial_no) WHERE serial_no <> '';
 
 -- One inspection of one target. Status changes follow the table in edge_agent/inspection/rules.py.
 CREATE TABLE inspection_sessions (

@@ -243,7 +243,7 @@ class Sessions:
             final_result=None,
             reason=None,
             master_version=product.version,
-            criteria_snapshot=[_snapshot(item) for item in items],
+            criteria_snapshot=[asdict(snapshot_item(item)) for item in items],
             version=1,
             updated_at=now,
         )
@@ -434,9 +434,10 @@ def _verdicts(reader: sqlite3.Connection, session_id: str) -> dict[str, ItemVerd
     return {verdict.item_id: verdict for verdict in results.item_verdicts(reader, session_id)}
 
 
-def _snapshot(item: Item) -> dict[str, Any]:
+def snapshot_item(item: Item) -> SnapshotItem:
+    """The item as a session starting now keeps it."""
     fields = asdict(item)
-    return {name: fields[name] for name in SnapshotItem.__slots__}
+    return SnapshotItem(**{name: fields[name] for name in SnapshotItem.__slots__})
 
 
 def _json(value: object) -> str | None:

@@ -74,6 +74,31 @@ def open_session_of(reader: sqlite3.Connection, target_id: str) -> Session | Non
     return one(Session, reader.execute(sql, (target_id,)))
 
 
+def open_session_of_serial(
+    reader: sqlite3.Connection, product_id: str, serial_no: str, *, automatic: bool
+) -> Session | None:
+    """The newest open session of that serial number, made by a hot folder or by a person."""
+    sql = f"""
+        SELECT {columns(Session, "s.")} FROM inspection_targets t
+        JOIN inspection_sessions s ON s.target_id = t.id
+        WHERE t.serial_no = ? AND t.serial_no <> '' AND t.product_id = ? AND (s.source = 'folder') = ?
+              AND s.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
+        ORDER BY s.started_at DESC, s.id DESC LIMIT 1
+    """
+    return one(Session, reader.execute(sql, (serial_no, product_id, automatic)))
+
+
+def open_session_of_product(reader: sqlite3.Connection, product_id: str) -> Session | None:
+    """The newest open session a person started for the product."""
+    sql = f"""
+        SELECT {columns(Session)} FROM inspection_sessions
+        WHERE product_id = ? AND source = 'inspector'
+              AND status IN ('PENDING', 'IN_PROGRESS', 'AI_COMPLETED', 'HUMAN_REVIEW')
+        ORDER BY started_at DESC, id DESC LIMIT 1
+    """
+    return one(Session, reader.execute(sql, (product_id,)))
+
+
 def change_status(
     tx: sqlite3.Connection,
     session: Session,

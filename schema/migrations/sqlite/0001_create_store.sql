@@ -98,6 +98,7 @@ CREATE TABLE inspection_targets (
     updated_at   TEXT NOT NULL
 ) STRICT;
 CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, created_at);
+CREATE INDEX idx_inspection_targets_serial ON inspection_targets (serial_no) WHERE serial_no <> '';
 CREATE TABLE inspection_sessions (
     id                TEXT PRIMARY KEY,
     target_id         TEXT NOT NULL REFERENCES inspection_targets (id),
