@@ -1,0 +1,91 @@
+"""The words between the daemon and its inference processes: one JSON object per line, both ways.
+
+Rules of this file:
+- Standard library and errors only; both ends import it. No pickle: the child is not trusted with code.
+- Down: `configure`, `job`, `request`, each with its `id`. Up: `configured`, `decoded`, `result`,
+  `rendered`, `answered`, `failed`, each with the `id` it is about. Anything else is broken output.
+- Pictures never travel; both ends read and write files by the paths named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edge_agent.errors import (
+    AgentError,
+    BadDefinition,
+    BadImage,
+    BadInput,
+    Conflict,
+    InferenceFailed,
+    NotFound,
+    Problem,
+)
+
+MAX_LINE_BYTES: Final = 64 << 20
+EVENTS: Final = frozenset({"configured", "decoded", "result", "rendered", "answered", "failed"})
+
+Message = dict[str, Any]
+
+_TRAVELLING: Mapping[str, type[AgentError]] = {
+    error.__name__: error for error in (BadInput, BadImage, NotFound, Conflict, InferenceFailed)
+}
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One line; raises ValueError for NaN, which is not JSON."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message in `line`; raises ValueError when it is cut off, not JSON or not an object."""
+    if not line.endswith(b"\n"):
+        raise ValueError("the line is cut off")
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")
+    return message
+
+
+def decode_event(line: bytes) -> Message:
+    """What a child said; raises ValueError when it is no event of ours."""
+    event = decode(line)
+    if event.get("event") not in EVENTS or not isinstance(event.get("id"), int):
+        raise ValueError("not an event of the protocol")
+    return event
+
+
+def error_document(error: Exception) -> Message:
+    """An exception as it travels; one of no class of ours becomes InferenceFailed."""
+    if not isinstance(error, AgentError):
+        sentence = f"{type(error).__name__}: {error}"[:500]
+        return {"class": "InferenceFailed", "detail": sentence, "code": "inference-failed"}
+    document: Message = {
+        "class": type(error).__name__,
+        "detail": error.detail,
+        "code": error.code_,
+        "hint": error.hint_,
+        "context": json.loads(json.dumps(error.context, default=str)),
+    }
+    if isinstance(error, BadDefinition):
+        document["problems"] = [
+            [problem.file, problem.pointer, problem.code, problem.message] for problem in error.problems
+        ]
+    return document
+
+
+def error_from(document: Any) -> AgentError:
+    """The exception in an error document; a malformed one is InferenceFailed too."""
+    if not isinstance(document, dict):
+        return InferenceFailed("the inference process failed without saying why")
+    detail = str(document.get("detail", ""))
+    context = {str(key): value for key, value in (document.get("context") or {}).items()}
+    if document.get("class") == "BadDefinition":
+        problems = [Problem(*map(str, fields)) for fields in document.get("problems", ())]
+        return BadDefinition(detail, problems)
+    kind = _TRAVELLING.get(str(document.get("class")), InferenceFailed)
+    for reserved in ("detail", "code", "hint"):
+        context.pop(reserved, None)
+    return kind(detail, code=document.get("code"), hint=document.get("hint"), **context)
