@@ -134,6 +134,11 @@ class Logins:
         with self._checking:
             return self._hasher.hash(password)
 
+    def is_password(self, user: User, password: str) -> bool:
+        """Whether it is this user's present password."""
+        found = self._checked(user.username, password)
+        return found is not None and found.id == user.id
+
     def _checked(self, username: str, password: str) -> User | None:
         with self._db.read() as reader:
             found = users.find_user(reader, username)
