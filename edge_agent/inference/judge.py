@@ -83,7 +83,7 @@ def judge(criteria: Criteria, evidence: Evidence, context: RunContext, quality_m
     return verdict
 
 
-def _by_rule(  # noqa: PLR0911: one line per rule
+def _by_rule(  # noqa: PLR0911 (one return per rule)
     criteria: Criteria, evidence: Evidence, context: RunContext
 ) -> Verdict:
     match criteria, evidence:
@@ -106,8 +106,8 @@ def _by_rule(  # noqa: PLR0911: one line per rule
     return _verdict(AiResult.ERROR, 0.0, "not-for-ai", rule=criteria.rule)
 
 
-def _verdict(result: AiResult, confidence: float, code: str = "", **facts: Any) -> Verdict:
-    return Verdict(result, confidence, ({"code": code, **facts},) if code else ())
+def _verdict(result: AiResult, confidence: float, code: str = "", /, **facts: Any) -> Verdict:
+    return Verdict(result, min(1.0, max(0.0, confidence)), ({"code": code, **facts},) if code else ())
 
 
 def _worst(*verdicts: Verdict) -> Verdict:

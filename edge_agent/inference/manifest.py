@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edge_agent.errors import BadDefinition, Problem
+from edge_agent.inference.documents import problems_of, read_json
 
 MANIFEST_NAME = "model.json"
 MAX_MANIFEST_BYTES = 1 << 20
@@ -184,16 +185,12 @@ def inner_path(path: str) -> str:
     return path
 
 
-def read_document(text: bytes, file: str = MANIFEST_NAME) -> dict[str, Any]:
-    """The JSON object in `text`; raises BadDefinition when it is none, is too long or repeats a key."""
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise _bad(file, "", "too-large", f"is longer than {MAX_MANIFEST_BYTES} bytes")
-    try:
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise _bad(file, "", "bad-json", f"is not JSON: {error}") from None
+def read_document(text: bytes) -> dict[str, Any]:
+    """The JSON object in `text`; raises BadDefinition when it is none."""
+    document = read_json(text, MAX_MANIFEST_BYTES, MANIFEST_NAME)
     if not isinstance(document, dict):
-        raise _bad(file, "", "not-an-object", "must be a JSON object")
+        problem = Problem(MANIFEST_NAME, "", "not-an-object", "must be a JSON object")
+        raise BadDefinition(f"{MANIFEST_NAME} is no JSON object", [problem])
     return document
 
 
@@ -202,10 +199,7 @@ def parse_manifest(document: Mapping[str, Any], file: str = MANIFEST_NAME) -> Ma
     try:
         manifest = Manifest.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        problems = [
-            Problem(file, pointer(fault["loc"]), fault["type"].replace("_", "-"), fault["msg"])
-            for fault in error.errors(include_url=False)
-        ]
+        problems = problems_of(error, file, "")
         raise BadDefinition(f"{file} has {len(problems)} problem(s)", problems) from None
     problems = list(_contradictions(manifest, file))
     if problems:
@@ -233,23 +227,3 @@ def _contradictions(manifest: Manifest, file: str) -> list[Problem]:
             message = f"expects the class {label!r}, which the model does not have"
             found.append(Problem(file, f"/golden/{index}/expect", "unknown-class", message))
     return found
-
-
-def pointer(location: tuple[int | str, ...]) -> str:
-    """An RFC 6901 pointer from the path pydantic gives."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return result
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _bad(file: str, place: str, code: str, message: str) -> BadDefinition:
-    return BadDefinition(f"{file} {message}", [Problem(file, place, code, message)])

@@ -7,7 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -136,12 +136,21 @@ class RunContext:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """What a person is shown: `overlay` as the pipeline draws it, `heatmap` in the photograph's pixels."""
+
+    overlay: Pixels | None = None
+    heatmap: Heatmap | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
     """The outcome of one pipeline run on one image.
 
     `detailed_results` is the JSON document stored with the verdict: steps (id, type, ms, summary),
     objects in the original's pixels, measurements, reasons. Same image + same plan gives the same
-    document but for the `ms` fields. `processing_time` in seconds.
+    document but for the `ms` fields. `processing_time` in seconds. `pictures` draws when called, after the
+    verdict: it costs milliseconds and may raise InferenceFailed, which changes nothing about the verdict.
     """
 
     overall_result: AiResult
@@ -149,5 +158,4 @@ class RunResult:
     processing_time: float
     detailed_results: Mapping[str, Any]
     model_sha256s: tuple[str, ...]
-    overlay: Pixels | None = None
-    heatmap: Heatmap | None = None
+    pictures: Callable[[], Pictures] = Pictures

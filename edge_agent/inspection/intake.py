@@ -25,7 +25,8 @@ from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import AgentError, BadImage, Conflict, InferenceFailed, NotFound
 from edge_agent.images import ImageInfo, probe, verify_whole
-from edge_agent.inference.worker import InferencePool, Job, JobResult, PlanRef, Ticket
+from edge_agent.inference.jobs import Job, JobResult, PlanRef, Ticket
+from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.recorder import Recorder
 from edge_agent.inspection.rules import CLOSED
 from edge_agent.inspection.running import Running, RunningPipeline
@@ -243,7 +244,7 @@ class Intake:
             job_id=self._clock.new_id(),
             paths=paths,
             mime_type=mime_type,
-            plan=PlanRef(pipeline.definition, pipeline.plan.sha256) if pipeline else None,
+            plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
             criteria=item.criteria,
             scan=scan,
             calibration=running.calibrations.get(str(item.criteria.get("calibration", ""))),
@@ -447,11 +448,11 @@ def outcome_of(run: Run) -> JobResult | AgentError:
             hint="Judge the item by eye, and have a technician look at `edge-agent status`.",
         )
     error = run.ticket.result.exception()
-    if error is None:
-        return run.ticket.result.result()
     if isinstance(error, AgentError):
         return error
-    raise error
+    result = run.ticket.result.result()
+    assert result is not None, "a job with a plan has a result"
+    return result
 
 
 def outcome_now(run: Run) -> JobResult | AgentError | None:

@@ -69,9 +69,18 @@ def item_decision(item: SnapshotItem, verdict: ItemVerdict | None, *, accept_ai_
 
 
 def completion(
-    items: Sequence[SnapshotItem], verdicts: Mapping[str, ItemVerdict], *, accept_ai_ok: bool
+    items: Sequence[SnapshotItem],
+    verdicts: Mapping[str, ItemVerdict],
+    *,
+    accept_ai_ok: bool,
+    whole: FinalResult | None = None,
 ) -> Completion:
-    """Applied to the required items: NG if any is NG, OK only if all are OK, else REVIEW."""
+    """Applied to the required items: NG if any is NG, OK only if all are OK, else REVIEW.
+
+    `whole` is a person's verdict on the session as a whole; it decides alone.
+    """
+    if whole is not None:
+        return Completion((), "REVIEW" if whole is FinalResult.HOLD else whole)
     required = [item for item in items if item.required]
     decisions = {
         item.item_code: item_decision(item, verdicts.get(item.id), accept_ai_ok=accept_ai_ok)

@@ -140,12 +140,11 @@ class Sessions:
             target = sessions.get_target(reader, session.target_id)
             pictures = images.list_images(reader, session_id)
             verdicts = _verdicts(reader, session_id)
+            state = self._completion(reader, session)
         assert target is not None
-        items = snapshot_items(session)
-        state = completion(items, verdicts, accept_ai_ok=session.accept_ai_ok)
         progress = [
             ItemProgress(item, verdicts.get(item.id), [i for i in pictures if i.item_id == item.id])
-            for item in items
+            for item in snapshot_items(session)
         ]
         can_complete = state.is_possible and session.status not in CLOSED
         return SessionView(session, target, progress, list(state.missing), can_complete)
@@ -309,8 +308,12 @@ class Sessions:
         return session
 
     def _completion(self, reader: sqlite3.Connection, session: Session) -> Completion:
-        verdicts = _verdicts(reader, session.id)
-        return completion(snapshot_items(session), verdicts, accept_ai_ok=session.accept_ai_ok)
+        return completion(
+            snapshot_items(session),
+            _verdicts(reader, session.id),
+            accept_ai_ok=session.accept_ai_ok,
+            whole=results.whole_verdict(reader, session.id),
+        )
 
     def _after_verdict(self, tx: sqlite3.Connection, session: Session) -> Session:
         if session.status is SessionStatus.COMPLETED:

@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.errors import AgentError
-from edge_agent.inference.worker import JobResult
+from edge_agent.inference.jobs import JobResult
 from edge_agent.inspection.rules import sample_weight
 from edge_agent.inspection.running import RunningPipeline
 from edge_agent.models import AiInspection, AiResult, ImageState

@@ -164,9 +164,7 @@ class Database:
 
     def _define_functions(self, identity: Identity) -> None:
         define = self._writer.create_function
-        define("freeze", -1, _freeze, deterministic=True)
-        define("sha256", 1, lambda text: sha256_hex(text.encode()), deterministic=True)
-        define("chain", -1, chain, deterministic=True)
+        define_pure_functions(self._writer)
         define("local_change", 0, lambda: int(self._local))
         define("now", 0, self.clock.now)
         define("new_op_id", 0, self.clock.new_id)
@@ -176,6 +174,13 @@ class Database:
         define("device_id", 0, lambda: identity.device_id)
         define("device_type", 0, lambda: identity.device_type)
         define("app_version", 0, lambda: identity.app_version)
+
+
+def define_pure_functions(connection: sqlite3.Connection) -> None:
+    """The triggers' functions that depend on their arguments alone; `store.soundness` freezes with them too."""
+    connection.create_function("freeze", -1, _freeze, deterministic=True)
+    connection.create_function("sha256", 1, lambda text: sha256_hex(text.encode()), deterministic=True)
+    connection.create_function("chain", -1, chain, deterministic=True)
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

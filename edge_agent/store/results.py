@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from edge_agent.models import AiInspection, ItemVerdict, Verification
+from edge_agent.models import AiInspection, FinalResult, ItemVerdict, Verification
 from edge_agent.store.records import columns, many, one
 
 
@@ -46,6 +46,14 @@ def list_ai_results(reader: sqlite3.Connection, session_id: str) -> list[AiInspe
 def list_verifications(reader: sqlite3.Connection, session_id: str) -> list[Verification]:
     sql = f"SELECT {columns(Verification)} FROM human_verification_results WHERE session_id = ? ORDER BY id"
     return many(Verification, reader.execute(sql, (session_id,)))
+
+
+def whole_verdict(reader: sqlite3.Connection, session_id: str) -> FinalResult | None:
+    """The newest verdict of a person on the session as a whole."""
+    sql = """SELECT final_result FROM human_verification_results
+             WHERE session_id = ? AND item_id IS NULL ORDER BY id DESC LIMIT 1"""
+    row = reader.execute(sql, (session_id,)).fetchone()
+    return None if row is None else FinalResult(row[0])
 
 
 def item_verdicts(reader: sqlite3.Connection, session_id: str) -> list[ItemVerdict]:

@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from importlib.resources import files
@@ -19,6 +20,7 @@ from edge_agent.errors import Damaged, Unavailable
 from edge_agent.store.database import Database, Identity, connect_writer, mapped_errors
 
 MIGRATION_SET = "edge"
+UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def schema_dir() -> Path:
@@ -44,6 +46,8 @@ def open_database(path: Path, clock: Clock, device_type: str, app_version: str) 
         with closing(connect_writer(path)) as connection:
             quick_check(connection)
             migrate(connection)
+            if newest := newest_id(connection):
+                clock.continue_after(newest)
             identity = Identity(_device_id(connection, clock), device_type, app_version)
     return Database(path, clock, identity)
 
@@ -81,6 +85,40 @@ def applied_migrations(connection: sqlite3.Connection) -> set[str]:
         return set()
     rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (MIGRATION_SET,))
     return {row[0] for row in rows}
+
+
+def schema_objects(connection: sqlite3.Connection) -> dict[str, str]:
+    """Name → SQL, without comments and white space, of every table, index and trigger that is ours."""
+    rows = connection.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {
+        name: re.sub(r"\s", "", re.sub(r"--[^\n]*", "", sql))
+        for name, table, sql in rows
+        if not table.startswith(("_sqlite_", "sqlite_"))
+    }
+
+
+def pristine() -> sqlite3.Connection:
+    """An empty database in memory with the schema this program expects; the caller closes it."""
+    connection = sqlite3.connect(":memory:")
+    for sql in migrations().values():
+        connection.executescript(sql)
+    return connection
+
+
+def newest_id(reader: sqlite3.Connection) -> str:
+    """The highest id this device has drawn for a record; '' in an empty store."""
+    columns = {
+        "inspection_targets": "id",
+        "inspection_sessions": "id",
+        "inspection_images": "id",
+        "ai_inspection_results": "id",
+        "human_verification_results": "id",
+        "sync_queue": "op_id",
+    }
+    highest = [
+        reader.execute(f"SELECT max({name}) FROM {table}").fetchone()[0] for table, name in columns.items()
+    ]
+    return max((str(value) for value in highest if value and UUID7.fullmatch(value)), default="")
 
 
 def _apply(connection: sqlite3.Connection, pending: dict[str, str]) -> None:

@@ -64,7 +64,11 @@ def verdict_counts(
         where,
         args,
     )
-    return [VerdictCount(group, *key, row["n"], row["w"], row["t"]) for group, key, row in rows if row["n"]]
+    return [
+        VerdictCount(group, row["ai_result"], row["human_result"], row["n"], row["w"], row["t"])
+        for group, row in rows
+        if row["n"]
+    ]
 
 
 def session_counts(
@@ -81,7 +85,11 @@ def session_counts(
         where,
         args,
     )
-    return [SessionCount(group, *key, row["n"], row["t"]) for group, key, row in rows]
+    return [
+        SessionCount(group, row["status"], row["final_result"], row["n"], row["t"])
+        for group, row in rows
+        if row["n"]
+    ]
 
 
 def reason_counts(reader: sqlite3.Connection, wanted: StatisticsFilter) -> list[tuple[str, str, int]]:
@@ -114,11 +122,7 @@ def _grouped(
     sums: str,
     where: str,
     args: list[Any],
-) -> list[tuple[tuple[str, ...], tuple[str, ...], sqlite3.Row]]:
+) -> list[tuple[tuple[str, ...], sqlite3.Row]]:
     columns = ", ".join([*group, *key])
     sql = f"SELECT {columns}, {sums} FROM {table} WHERE true {where} GROUP BY {columns} ORDER BY {columns}"
-    found = []
-    for row in reader.execute(sql, args):
-        values = [str(row[index]) for index in range(len(group) + len(key))]
-        found.append((tuple(values[: len(group)]), tuple(values[len(group) :]), row))
-    return found
+    return [(tuple(str(row[name]) for name in group), row) for row in reader.execute(sql, args)]

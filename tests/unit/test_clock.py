@@ -1,6 +1,7 @@
 """Instants and identities."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -33,3 +34,43 @@ def test_ids_of_different_milliseconds_sort_by_time() -> None:
     clock_a = Clock(time=lambda: 1000.0, random=lambda n: b"\xff" * n)
     clock_b = Clock(time=lambda: 1000.001, random=lambda n: b"\x00" * n)
     assert clock_a.new_id() < clock_b.new_id()
+
+
+def test_ids_grow_within_a_millisecond() -> None:
+    clock = Clock(time=lambda: 1000.0)
+    ids = [clock.new_id() for _ in range(1000)]
+    assert ids == sorted(set(ids))
+
+
+def test_ids_grow_when_the_clock_is_set_back() -> None:
+    now = [2000.0]
+    clock = Clock(time=lambda: now[0])
+    before = clock.new_id()
+    now[0] = 1000.0
+    after = [clock.new_id() for _ in range(100)]
+    assert [before, *after] == sorted({before, *after})
+    assert clock.now() == to_rfc3339(1000.0)
+
+
+@given(instants, st.binary(min_size=10, max_size=10), instants)
+def test_ids_go_on_from_the_newest_stored_one(stored_s: float, random: bytes, now_s: float) -> None:
+    stored = uuid7(stored_s, random)
+    clock = Clock(time=lambda: now_s)
+    clock.continue_after(stored)
+    fresh = clock.new_id()
+    assert fresh > stored
+    assert (uuid.UUID(fresh).version, uuid.UUID(fresh).variant) == (7, uuid.RFC_4122)
+
+
+def test_an_older_id_does_not_take_the_clock_back() -> None:
+    clock = Clock(time=lambda: 2000.0)
+    first = clock.new_id()
+    clock.continue_after(uuid7(1000.0, bytes(10)))
+    assert clock.new_id() > first
+
+
+def test_threads_never_draw_the_same_id() -> None:
+    clock = Clock(time=lambda: 1000.0, random=bytes)
+    with ThreadPoolExecutor(4) as pool:
+        ids = list(pool.map(lambda _: clock.new_id(), range(400)))
+    assert len(set(ids)) == 400

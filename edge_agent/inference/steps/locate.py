@@ -33,7 +33,7 @@ def locate(image: Gray, template: Gray, motion: str, search_px: int) -> tuple[Ma
         raise failed(
             "blank-template", "the template shows nothing to align by", "Give a template with structure."
         )
-    padded: Any = cv2.copyMakeBorder(image, *[search_px] * 4, cv2.BORDER_REPLICATE)
+    padded: Any = np.pad(image, search_px, mode="edge")
     if padded.shape[0] < template.shape[0] or padded.shape[1] < template.shape[1]:
         raise failed("template-too-large", "the template is larger than the picture and search_px", _HINT)
     x, y = _translation(padded, template)
@@ -87,9 +87,10 @@ def _refined(image: Gray, template: Gray, start: Matrix, motion: int) -> Matrix:
     down = _scaling(scale)
     first = (down @ start @ np.linalg.inv(down))[:2].astype(np.float32)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-6)
+    everywhere = np.full(_reduced(image, scale).shape, 255, np.uint8)
     try:
         _, found = cv2.findTransformECC(
-            _reduced(template, scale), _reduced(image, scale), first, motion, stop, None, 5
+            _reduced(template, scale), _reduced(image, scale), first, motion, stop, everywhere, 5
         )
     except cv2.error:
         raise failed("not-aligned", "the picture does not converge to the template", _HINT) from None

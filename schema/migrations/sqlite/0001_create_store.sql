@@ -295,14 +295,26 @@ BEGIN
         verification_time_s = verification_time_s + excluded.verification_time_s;
 END;
 
-CREATE TRIGGER inspection_sessions_count AFTER UPDATE OF status ON inspection_sessions
-WHEN NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED') AND OLD.status <> NEW.status
+CREATE TRIGGER inspection_sessions_count_close AFTER UPDATE OF status, final_result ON inspection_sessions
+WHEN NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
+     AND (OLD.status <> NEW.status OR OLD.final_result IS NOT NEW.final_result)
 BEGIN
     INSERT INTO daily_sessions
     VALUES (NEW.work_day, NEW.product_id, coalesce(NEW.user_id, 0), NEW.status, coalesce(NEW.final_result, ''), 1,
-            coalesce((julianday(NEW.completed_at) - julianday(NEW.started_at)) * 86400.0, 0.0))
+            max(0.0, coalesce((julianday(NEW.completed_at) - julianday(NEW.started_at)) * 86400.0, 0.0)))
     ON CONFLICT DO UPDATE SET session_count = session_count + 1,
         cycle_time_s = cycle_time_s + excluded.cycle_time_s;
+END;
+CREATE TRIGGER inspection_sessions_count_correct AFTER UPDATE OF status, final_result ON inspection_sessions
+WHEN OLD.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
+     AND (OLD.status <> NEW.status OR OLD.final_result IS NOT NEW.final_result)
+BEGIN
+    UPDATE daily_sessions
+    SET session_count = session_count - 1,
+        cycle_time_s = cycle_time_s
+            - max(0.0, coalesce((julianday(OLD.completed_at) - julianday(OLD.started_at)) * 86400.0, 0.0))
+    WHERE work_day = OLD.work_day AND product_id = OLD.product_id AND user_id = coalesce(OLD.user_id, 0)
+      AND status = OLD.status AND final_result = coalesce(OLD.final_result, '');
 END;
 CREATE TABLE sync_queue (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,

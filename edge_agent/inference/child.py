@@ -1,0 +1,136 @@
+"""The inference process: reads lines of JSON on its input, answers lines of JSON on its output.
+
+Rules of this file:
+- The pipe to the daemon is a private copy of standard output; whatever prints (native code too) goes
+  to standard error and cannot corrupt an answer.
+- One thread reads, so that the end of the input (the daemon is gone) ends the process at once, even in
+  the middle of a network's run. One thread works, in the order asked.
+- Pictures are drawn between jobs: they wait while somebody waits for a verdict, but never pile up
+  beyond `MAX_DRAWINGS` or `MAX_DRAWING_BYTES`, and none is dropped.
+- Interrupt and termination signals are the daemon's affair: it lets this process finish its work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from edge_agent.inference.wire import MAX_LINE_BYTES, Message, decode, encode, error_document
+
+if TYPE_CHECKING:
+    from edge_agent.inference.workbench import Drawing, Workbench
+
+MAX_DRAWINGS = 4
+MAX_DRAWING_BYTES = 64 << 20
+PR_SET_PDEATHSIG = 1
+
+
+class Channel:
+    """The way back to the daemon."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, serial: int, event: str, **fields: object) -> None:
+        """One answer; raises ValueError for what is not JSON and OSError when the daemon is gone."""
+        line = memoryview(encode({"id": serial, "event": event, **fields}))
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="edge_agent.inference.child")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cache-dir", type=Path)
+    options = parser.parse_args(arguments)
+    channel = Channel(_take_output())
+    _leave_signals_to_the_daemon()
+    inbox: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_receive, args=(inbox,), daemon=True).start()
+
+    from edge_agent.inference.workbench import Workbench  # heavy, and only now may it print
+
+    _serve(inbox, channel, Workbench(options.threads, options.cache_dir))
+    return 0
+
+
+def _take_output() -> int:
+    """A private copy of standard output, which from now on is standard error."""
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return descriptor
+
+
+def _leave_signals_to_the_daemon() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _receive(inbox: SimpleQueue[bytes]) -> None:
+    stream = sys.stdin.buffer
+    while line := stream.readline(MAX_LINE_BYTES):
+        inbox.put(line)
+    os._exit(0)
+
+
+def _serve(inbox: SimpleQueue[bytes], channel: Channel, bench: Workbench) -> None:
+    drawings: deque[Drawing] = deque()
+    while True:
+        if drawings and (inbox.empty() or _is_too_much(drawings)):
+            _draw(drawings.popleft(), channel)
+            continue
+        drawing = _answer(decode(inbox.get()), channel, bench)
+        if drawing:
+            drawings.append(drawing)
+
+
+def _is_too_much(drawings: deque[Drawing]) -> bool:
+    held = sum(drawing.pixels.nbytes for drawing in drawings)
+    return len(drawings) >= MAX_DRAWINGS or held >= MAX_DRAWING_BYTES
+
+
+def _answer(message: Message, channel: Channel, bench: Workbench) -> Drawing | None:
+    serial = int(message["id"])
+    try:
+        if message["op"] == "configure":
+            channel.send(serial, "configured", faults=bench.configure(message))
+        elif message["op"] == "job":
+            pixels = bench.decode_job(message)
+            channel.send(serial, "decoded", width_px=pixels.shape[1], height_px=pixels.shape[0])
+            result, drawing = bench.judge(serial, pixels, message)
+            channel.send(serial, "result", result=result)
+            return drawing
+        else:
+            from edge_agent.inference.requests import answer
+
+            value = answer(bench, message["kind"], message["arguments"])
+            channel.send(serial, "answered", value=value)
+    except Exception as error:  # whatever a job does wrong is its own failure, not the process's
+        channel.send(serial, "failed", error=error_document(error))
+    return None
+
+
+def _draw(drawing: Drawing, channel: Channel) -> None:
+    try:
+        channel.send(drawing.serial, "rendered", paths=drawing.write())
+    except Exception as error:  # a picture less is no reason to lose the process
+        channel.send(drawing.serial, "rendered", error=error_document(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""What an inference process holds and does: models, assets, plans; one job or request at a time.
+
+Rules of this file:
+- Heavy imports live here; `child.py` brings it up once its output is safe.
+- Equipment is replaced as one value; a model whose folder and manifest did not change stays loaded.
+- A picture is decoded once; verdict, overlay and thumbnail share its pixels.
+- A pipeline that does not fit the equipment is a failure of the job, never a verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+
+import cv2
+
+from edge_agent.errors import AgentError, BadDefinition, InferenceFailed
+from edge_agent.images import decode, probe
+from edge_agent.inference.definition import compile_pipeline
+from edge_agent.inference.package import read_package
+from edge_agent.inference.pictures import write_pictures
+from edge_agent.inference.plan import ModelKey, Plan
+from edge_agent.inference.run import run
+from edge_agent.inference.runtime import PROVIDER, OnnxModel, load_model
+from edge_agent.inference.steps.base import TextReader
+from edge_agent.inference.steps.reading import load_text_reader
+from edge_agent.inference.values import Calibration, Pictures, Pixels, RunContext, RunResult
+from edge_agent.inference.wire import Message
+
+MAX_DEFINITIONS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Pictures still to be made of a job whose verdict is out."""
+
+    serial: int
+    prefix: Path
+    pixels: Pixels
+    pictures: Callable[[], Pictures]
+
+    def write(self) -> list[str]:
+        """The paths written; raises InferenceFailed or OSError."""
+        drawn = self.pictures()
+        return list(write_pictures(self.prefix, self.pixels, drawn.overlay, drawn.heatmap))
+
+
+class Workbench:
+    """`threads` per network; `cache_dir` keeps optimised graphs (None: none are kept)."""
+
+    def __init__(self, threads: int = 1, cache_dir: Path | None = None) -> None:
+        cv2.setNumThreads(threads)
+        self.threads = threads
+        self.cache_dir = cache_dir
+        self._models: Mapping[ModelKey, OnnxModel] = {}
+        self._folders: Mapping[ModelKey, str] = {}
+        self._assets: Mapping[str, str] = {}
+        self._templates: dict[str, Pixels] = {}
+        self._definitions: OrderedDict[str, str] = OrderedDict()
+        self._plans: dict[str, Plan] = {}
+
+    def configure(self, message: Message) -> list[list[str]]:
+        """Takes over models and assets; the packages that cannot be loaded, as [name, version, why]."""
+        models: dict[ModelKey, OnnxModel] = {}
+        folders: dict[ModelKey, str] = {}
+        faults = []
+        for name, version, folder in message["models"]:
+            try:
+                models[name, version] = self._model(name, version, Path(folder))
+                folders[name, version] = folder
+            except (AgentError, OSError) as error:
+                faults.append([name, version, str(error)])
+        self._models, self._folders, self._assets = models, folders, dict(message["assets"])
+        self._plans.clear()
+        self._templates = {key: value for key, value in self._templates.items() if key in self._assets}
+        return faults
+
+    def _model(self, name: str, version: str, folder: Path) -> OnnxModel:
+        package = read_package(folder)
+        if (package.manifest.name, package.manifest.version) != (name, version):
+            stated = f"{package.manifest.name} {package.manifest.version}"
+            raise InferenceFailed(f"{folder.name} holds {stated}, not {name} {version}")
+        held = self._models.get((name, version))
+        if held is not None and held.manifest == package.manifest:
+            return held
+        return load_model(folder, package.manifest, self.threads, self.cache_dir)
+
+    def decode_job(self, message: Message) -> Pixels:
+        """The job's picture, H×W×3 BGR; raises BadImage, or InferenceFailed when no file is there."""
+        data = _read_first(message["paths"])
+        return decode(data, probe(data))
+
+    def judge(self, serial: int, pixels: Pixels, message: Message) -> tuple[Message | None, Drawing | None]:
+        """The result document (None without a plan), and the pictures still to be drawn."""
+        result = self._run(pixels, message) if message["plan_sha256"] else None
+        drawing = None
+        if message["derived"]:
+            pictures = result.pictures if result else Pictures
+            drawing = Drawing(serial, Path(message["derived"]), pixels, pictures)
+        return (result_document(result) if result else None), drawing
+
+    def _run(self, pixels: Pixels, message: Message) -> RunResult:
+        calibration = message["calibration"]
+        context = RunContext(
+            criteria=message["criteria"],
+            scan=message["scan"],
+            calibration=Calibration(**calibration) if calibration else None,
+            now=message["now"],
+        )
+        return run(
+            self._plan(message["plan_sha256"], message.get("plan")),
+            pixels,
+            context,
+            models=self._models,
+            assets=self.template,
+            monotonic=monotonic,
+            render=message["derived"] is not None,
+            text_reader=lambda: self._text_reader,
+        )
+
+    def _plan(self, sha256: str, definition: str | None) -> Plan:
+        """The compiled plan; the daemon sends its definition the first time, and again after a while."""
+        if definition is not None:
+            self._definitions[sha256] = definition
+            if len(self._definitions) > MAX_DEFINITIONS:
+                self._plans.pop(self._definitions.popitem(last=False)[0], None)
+        if sha256 not in self._plans:
+            self._plans[sha256] = self._compile(sha256)
+        return self._plans[sha256]
+
+    def _compile(self, sha256: str) -> Plan:
+        try:
+            plan = self.compile(self._definitions[sha256].encode())
+        except BadDefinition as error:
+            reasons = "; ".join(str(problem) for problem in error.problems[:3])
+            raise InferenceFailed(f"{error.detail}: {reasons}", code="pipeline-unusable") from error
+        if plan.sha256 != sha256:
+            raise InferenceFailed("the pipeline is not the one it claims to be", code="pipeline-unusable")
+        return plan
+
+    def compile(self, definition: bytes) -> Plan:
+        """The plan of a definition with the present equipment; raises BadDefinition."""
+        return compile_pipeline(definition, self._models, self._assets.keys())
+
+    def template(self, sha256: str) -> Pixels:
+        """The pixels of an asset, verified against its name when first used; raises InferenceFailed."""
+        if sha256 not in self._templates:
+            data = _read_first([self._assets[sha256]] if sha256 in self._assets else [])
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise InferenceFailed(f"the asset {sha256} is damaged", code="asset-damaged")
+            self._templates[sha256] = decode(data, probe(data))
+        return self._templates[sha256]
+
+    @cached_property
+    def _text_reader(self) -> TextReader:
+        return load_text_reader()
+
+
+def result_document(result: RunResult) -> Message:
+    """A run's result as it travels."""
+    return {
+        "overall_result": str(result.overall_result),
+        "confidence": float(result.confidence),
+        "processing_time": result.processing_time,
+        "detailed_results": result.detailed_results,
+        "model_sha256s": list(result.model_sha256s),
+        "provider": PROVIDER,
+    }
+
+
+def _read_first(paths: list[str]) -> bytes:
+    """The bytes of the first path that is there: a staged file may have got its final name meanwhile."""
+    for path in paths:
+        try:
+            return Path(path).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InferenceFailed(f"{path} cannot be read: {error}", code="image-unreadable") from error
+    raise InferenceFailed(
+        f"none of these files is there: {', '.join(paths) or '(no path)'}",
+        code="image-missing",
+        hint="Run `edge-agent check`; it lists every image whose file is gone.",
+    )
