@@ -115,9 +115,7 @@ _cookie = APIKeyCookie(
 )
 
 
-def require(
-    roles: frozenset[Role], *, install_token: bool = False
-) -> Callable[..., Awaitable[Principal]]:
+def require(roles: frozenset[Role], *, install_token: bool = False) -> Callable[..., Awaitable[Principal]]:
     """A dependency: the principal, if its role is one of `roles`, else Denied (`role-needed`)."""
 
     async def check(

@@ -14,15 +14,21 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from edge_agent.api.problems import ProblemPlace
+from edge_agent.capture.binding import FolderConfig
+from edge_agent.capture.folder import FolderStatus
 from edge_agent.inspection.scan import Scan, ScanMapping
 from edge_agent.inspection.statistics import Agreement, Yield
 from edge_agent.models import (
     AiInspection,
+    AiResult,
     FinalResult,
     Finding,
     Image,
     Item,
     ItemVerdict,
+    ModelPackage,
+    Pipeline,
     Product,
     Role,
     SessionStatus,
@@ -387,8 +393,6 @@ class Health:
     problems: list[str]
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Counters since the start, and how things are now; bytes where the name says so."""
@@ -465,3 +469,122 @@ class ReasonCount:
 @dataclass(frozen=True, slots=True)
 class ReasonTable:
     reasons: list[ReasonCount]
+
+
+# ── masters, models, pipelines, folders ────────────────────────────────────────────────────────────────
+
+ProductCode = Annotated[str, Path(max_length=200)]
+SettingName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductList:
+    products: list[Product]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemList:
+    product: Product
+    items: list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    models: list[ModelPackage]
+
+
+class VersionRequest(Request):
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineBody:
+    """`is_in_force`: it compiled against the models installed; else `problems` says why not."""
+
+    pipeline: Pipeline
+    is_in_force: bool
+    problems: list[ProblemPlace]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineList:
+    pipelines: list[PipelineBody]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReply:
+    is_valid: bool
+    problems: list[ProblemPlace]
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """As an AI result, but nothing is stored; `pictures`: overlay, heatmap, thumbnail as base64 JPEG."""
+
+    overall_result: AiResult
+    confidence: float
+    processing_time: float
+    detailed_results: dict[str, Any]
+    pictures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBody:
+    """`um_per_px` micrometres per pixel of the original image."""
+
+    name: str
+    um_per_px: float
+    valid_until: str
+    method: str
+    detail: dict[str, Any]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationList:
+    calibrations: list[CalibrationBody]
+
+    @staticmethod
+    def of(rows: list[dict[str, Any]]) -> CalibrationList:
+        names = CalibrationBody.__slots__
+        return CalibrationList([CalibrationBody(**{name: row[name] for name in names}) for row in rows])
+
+
+class FolderSettings(FolderConfig):
+    """A hot folder's settings; its name is in the path."""
+
+    name: Annotated[str, Field(exclude=True)] = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderBody:
+    """`status` is null while the folder is not watched."""
+
+    config: FolderConfig
+    status: FolderStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderList:
+    folders: list[FolderBody]
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineBody:
+    """One file set aside: `code`, `detail`, `hint` say why and what to do."""
+
+    id: str
+    folder: str
+    name: str
+    code: str
+    detail: str
+    hint: str
+    quarantined_at: str
+    modified_at: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineList:
+    entries: list[QuarantineBody]
+    count: int

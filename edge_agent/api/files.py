@@ -31,7 +31,9 @@ def send_file(
         ) from None
     quoted = f'"{etag or tag_of(status)}"'
     headers = {"ETag": quoted, "Cache-Control": cache}
-    if quoted in [known.strip().removeprefix("W/") for known in request.headers.get("if-none-match", "").split(",")]:
+    if quoted in [
+        known.strip().removeprefix("W/") for known in request.headers.get("if-none-match", "").split(",")
+    ]:
         return Response(None, 304, headers)
     return FileResponse(path, headers=headers, media_type=media_type, stat_result=status)
 

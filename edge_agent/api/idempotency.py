@@ -41,7 +41,7 @@ class KeyedRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
-        if not self.methods & {"POST", "PUT", "PATCH", "DELETE"}:
+        if not (self.methods or set()) & {"POST", "PUT", "PATCH", "DELETE"}:
             return handle
 
         async def keyed(request: Request) -> Response:

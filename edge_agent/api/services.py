@@ -20,6 +20,8 @@ from edge_agent.models import Actor, Finding
 from edge_agent.store.database import Database
 
 if TYPE_CHECKING:
+    from edge_agent.capture.folder import FolderStatus
+    from edge_agent.capture.quarantine import Quarantine
     from edge_agent.inference.worker import InferencePool
     from edge_agent.inspection.intake import Intake
     from edge_agent.inspection.running import Running
@@ -50,13 +52,10 @@ class Cameras(Protocol):
 
 
 class Folders(Protocol):
-    """The hot folders. `reload` follows the settings; `retry` puts a file back into its folder."""
+    """The hot folders. `reload` follows the settings and has every folder look again."""
 
     def reload(self) -> None: ...
-    def status(self) -> Sequence[Any]: ...
-    def quarantined(self, folder: str | None, limit: int) -> Sequence[Any]: ...
-    def retry(self, entry_id: str) -> Any: ...
-    def discard(self, entry_id: str) -> Any: ...
+    def status(self) -> Sequence[FolderStatus]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +74,7 @@ class Services:
     masters: Masters
     cameras: Cameras
     folders: Folders
+    quarantine: Quarantine
     findings: Callable[[], list[Finding]]
     check: Callable[[], list[Finding]]
     make_backup: Callable[[], Mapping[str, Any]]

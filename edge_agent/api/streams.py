@@ -92,9 +92,7 @@ def withhold(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in WITHHELD}
 
 
-def _put(
-    loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event | None], event: Event | None
-) -> None:
+def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event | None], event: Event | None) -> None:
     def put() -> None:
         if queue.full():  # this window does not keep up: the end instead of everything it has not read
             while not queue.empty():

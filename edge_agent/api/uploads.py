@@ -8,7 +8,8 @@ Rules of this file:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,6 +91,15 @@ async def read_package(request: Request) -> AsyncIterator[Path]:
         yield path
 
 
+@contextmanager
+def kept_file(data_dir: Path, data: bytes) -> Iterator[Path]:
+    """The bytes as a file for the inference process, in a directory of their own that goes with them."""
+    with disk_errors(), tempfile.TemporaryDirectory(prefix="look-", dir=data_dir / "staging") as folder:
+        path = Path(folder) / "picture"
+        path.write_bytes(data)
+        yield path
+
+
 APicture = Annotated[Picture, Depends(read_picture)]
 APackage = Annotated[Path, Depends(read_package)]
 
@@ -98,7 +108,7 @@ PICTURE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            **{kind: _BINARY for kind in PICTURE_TYPES},
+            **dict.fromkeys(PICTURE_TYPES, _BINARY),
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

@@ -21,8 +21,32 @@ from edge_agent.store.sessions import HistoryFilter, SessionSummary
 router = APIRouter(prefix="/exports", tags=["exports"])
 PAGE = 500
 HEADINGS = {
-    "en": ("Session", "Started", "Completed", "Product", "Lot", "Serial", "Code", "Status", "Result", "Inspector", "Source"),
-    "ja": ("セッション", "開始", "完了", "製品コード", "ロット", "シリアル", "読取コード", "状態", "判定", "検査員", "入力元"),
+    "en": (
+        "Session",
+        "Started",
+        "Completed",
+        "Product",
+        "Lot",
+        "Serial",
+        "Code",
+        "Status",
+        "Result",
+        "Inspector",
+        "Source",
+    ),
+    "ja": (
+        "セッション",
+        "開始",
+        "完了",
+        "製品コード",
+        "ロット",
+        "シリアル",
+        "読取コード",
+        "状態",
+        "判定",
+        "検査員",
+        "入力元",
+    ),
 }
 
 
