@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.errors import AgentError, BadInput, Conflict, NotFound
+from edge_agent.images import ImageInfo
 from edge_agent.inspection.intake import Added, Capture, InFlight, Intake, item_of
 from edge_agent.inspection.running import Running
 from edge_agent.inspection.scan import Scan
@@ -42,6 +43,7 @@ class DroppedFile:
     name: str
     data: bytes
     sha256: str
+    info: ImageInfo
     product_code: str
     item_code: str
     serial: str
@@ -88,7 +90,6 @@ class DroppedFiles:
 
     def _begin(self, reader: sqlite3.Connection, file: DroppedFile) -> Begun:
         try:
-            info = self._intake.probe(file.data, file.name)
             product, items = self._product(reader, file.product_code)
             item, place = self._placement(reader, file, product, items)
         except (BadInput, Conflict) as error:
@@ -102,7 +103,7 @@ class DroppedFiles:
         capture = Capture(
             data=file.data,
             sha256=file.sha256,
-            info=info,
+            info=file.info,
             item=item,
             scan=scan,
             source=ImageSource.FOLDER,
