@@ -72,13 +72,6 @@ class Input(_Frozen):
     def channels(self) -> int:
         return 1 if self.colour == "GRAY" else 3
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bytes_enter_as_they_are(cls, document: Any) -> Any:
-        if isinstance(document, Mapping) and document.get("dtype") == "uint8":
-            return {"scale": 1.0, **document}
-        return document
-
     @model_validator(mode="after")
     def _fits_the_channels(self) -> Input:
         if self.dtype == "uint8" and (self.scale != 1 or any(self.mean) or set(self.std) != {1.0}):
@@ -197,7 +190,7 @@ def read_document(text: bytes) -> dict[str, Any]:
 def parse_manifest(document: Mapping[str, Any], file: str = MANIFEST_NAME) -> Manifest:
     """A complete manifest from its document; raises BadDefinition listing every problem."""
     try:
-        manifest = Manifest.model_validate_json(json.dumps(document))
+        manifest = Manifest.model_validate_json(json.dumps(_with_scale(document)))
     except ValidationError as error:
         problems = problems_of(error, file, "")
         raise BadDefinition(f"{file} has {len(problems)} problem(s)", problems) from None
@@ -227,3 +220,11 @@ def _contradictions(manifest: Manifest, file: str) -> list[Problem]:
             message = f"expects the class {label!r}, which the model does not have"
             found.append(Problem(file, f"/golden/{index}/expect", "unknown-class", message))
     return found
+
+
+def _with_scale(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """uint8 pixels enter as they are, so the usual scale is not theirs."""
+    entry = document.get("input")
+    if isinstance(entry, Mapping) and entry.get("dtype") == "uint8":
+        return {**document, "input": {"scale": 1.0, **entry}}
+    return document

@@ -74,7 +74,7 @@ class Workbench:
                 models[name, version] = self._model(name, version, Path(folder))
                 folders[name, version] = folder
             except (AgentError, OSError) as error:
-                faults.append([name, version, str(error)])
+                faults.append([name, version, _why(error)])
         self._models, self._folders, self._assets = models, folders, dict(message["assets"])
         self._plans.clear()
         self._templates = {key: value for key, value in self._templates.items() if key in self._assets}
@@ -137,8 +137,7 @@ class Workbench:
         try:
             plan = self.compile(self._definitions[sha256].encode())
         except BadDefinition as error:
-            reasons = "; ".join(str(problem) for problem in error.problems[:3])
-            raise InferenceFailed(f"{error.detail}: {reasons}", code="pipeline-unusable") from error
+            raise InferenceFailed(_why(error), code="pipeline-unusable") from error
         if plan.sha256 != sha256:
             raise InferenceFailed("the pipeline is not the one it claims to be", code="pipeline-unusable")
         return plan
@@ -171,6 +170,12 @@ def result_document(result: RunResult) -> Message:
         "model_sha256s": list(result.model_sha256s),
         "provider": PROVIDER,
     }
+
+
+def _why(error: Exception) -> str:
+    """One sentence, with the first of a definition's problems."""
+    problems = error.problems[:3] if isinstance(error, BadDefinition) else []
+    return ": ".join([str(error), *(["; ".join(map(str, problems))] if problems else [])])
 
 
 def _read_first(paths: list[str]) -> bytes:

@@ -59,7 +59,7 @@ def build_result(judged: Judged, clock: Clock, review_share: float) -> AiInspect
         detailed_results=detail,
         pipeline_id=pipeline.id if pipeline else None,
         pipeline_version=pipeline.definition_version if pipeline else None,
-        pipeline_sha256=pipeline.plan.sha256 if pipeline else None,
+        pipeline_sha256=pipeline.sha256 if pipeline else None,
         criteria_sha256=criteria_sha256(judged.criteria),
         model_sha256s=models,
         provider=provider,

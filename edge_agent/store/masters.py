@@ -32,6 +32,11 @@ def put(tx: sqlite3.Connection, table: str, row: Mapping[str, Any], key: tuple[s
     return tx.execute(sql, tuple(row.values())).rowcount > 0
 
 
+def rows(reader: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
+    """Every row of a master table as stored, inactive ones too; the table name comes from our own code."""
+    return [dict(row) for row in reader.execute(f"SELECT * FROM {table} ORDER BY 1")]
+
+
 def find_product(reader: sqlite3.Connection, product_code: str) -> Product | None:
     sql = f"SELECT {columns(Product)} FROM inspection_targets_master WHERE product_code = ? AND is_active = 1"
     return one(Product, reader.execute(sql, (product_code,)))
@@ -85,6 +90,15 @@ def activate_model(tx: sqlite3.Connection, name: str, version: str, now: str) ->
         "UPDATE model_packages SET is_active = 1, activated_at = ? WHERE name = ? AND version = ?",
         (now, name, version),
     )
+
+
+def set_golden_results(
+    tx: sqlite3.Connection, name: str, version: str, results: list[dict[str, Any]]
+) -> None:
+    """What the golden samples gave when they last ran on this machine."""
+    text = json.dumps(results, ensure_ascii=False)
+    sql = "UPDATE model_packages SET golden_results = ? WHERE name = ? AND version = ?"
+    tx.execute(sql, (text, name, version))
 
 
 def previous_model(reader: sqlite3.Connection, name: str) -> ModelPackage | None:

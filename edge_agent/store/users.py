@@ -62,6 +62,12 @@ def set_active(tx: sqlite3.Connection, user_id: int, is_active: bool, now: str) 
         tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))
 
 
+def end_logins(tx: sqlite3.Connection, server_id: str) -> None:
+    """Ends every login of the person with this identity."""
+    sql = "DELETE FROM login_tokens WHERE user_id = (SELECT id FROM users WHERE server_id = ?)"
+    tx.execute(sql, (server_id,))
+
+
 def add_login(tx: sqlite3.Connection, token_sha256: str, user_id: int, now: str, expires_at: str) -> None:
     tx.execute("DELETE FROM login_tokens WHERE expires_at <= ?", (now,))
     row = {"token_sha256": token_sha256, "user_id": user_id, "created_at": now, "expires_at": expires_at}
