@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from edge_agent.capture.binding import FolderConfig
 from edge_agent.capture.folder import Candidate, FolderStatus, HotFolder, Outcome
-from edge_agent.capture.quarantine import Quarantine, QuarantineEntry
+from edge_agent.capture.quarantine import Quarantine
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.errors import AgentError, NotFound
+from edge_agent.errors import AgentError
 from edge_agent.inspection.dropped import DroppedFile, DroppedFiles, Duplicate, Taken
 from edge_agent.models import Finding, Severity
 from edge_agent.store import settings
@@ -56,13 +56,15 @@ class Folders:
         self._broken: tuple[Finding, ...] = ()
 
     def reload(self) -> None:
-        """Ends folders that were removed or changed, starts those that are new."""
+        """Ends folders that were removed or changed, starts new ones, has the others look again now."""
         wanted, self._broken = self._read_settings()
         with self._lock:
             for name in [n for n, w in self._watched.items() if wanted.get(n) != w.folder.config]:
                 self._watched.pop(name).end()
             for name, config in wanted.items():
-                if name not in self._watched:
+                if name in self._watched:
+                    self._watched[name].folder.wake()
+                else:
                     self._watched[name] = self._watch(config)
 
     def close(self) -> None:
@@ -74,12 +76,6 @@ class Folders:
                 watched.end()
             self._watched.clear()
 
-    def wake(self) -> None:
-        """Looks again now: a session was opened, masters changed."""
-        with self._lock:
-            for watched in self._watched.values():
-                watched.folder.wake()
-
     def status(self) -> list[FolderStatus]:
         with self._lock:
             return [watched.folder.status() for watched in self._watched.values()]
@@ -88,31 +84,6 @@ class Folders:
         with self._lock:
             found = [one for watched in self._watched.values() for one in watched.folder.findings()]
         return [*self._broken, *found]
-
-    def quarantined(self, folder: str | None = None, limit: int = 1000) -> Sequence[QuarantineEntry]:
-        return self._quarantine.list(folder=folder, limit=limit)
-
-    def quarantine_count(self) -> int:
-        return self._quarantine.count()
-
-    def retry(self, entry_id: str) -> QuarantineEntry:
-        """Puts the file back into the folder it came from. Raises NotFound, Conflict, Unavailable."""
-        name = self._quarantine.get(entry_id).folder
-        with self._lock:
-            watched = self._watched.get(name)
-        if watched is None:
-            raise NotFound(
-                f"The hot folder {name!r} no longer exists.",
-                code="unknown-folder",
-                hint="Add the folder again, or copy the file from the quarantine by hand.",
-            )
-        entry = self._quarantine.retry(entry_id, watched.folder.config.path)
-        watched.folder.wake()
-        return entry
-
-    def discard(self, entry_id: str) -> QuarantineEntry:
-        """Deletes a quarantined file for good. Raises NotFound."""
-        return self._quarantine.discard(entry_id)
 
     def _watch(self, config: FolderConfig) -> _Watched:
         folder = HotFolder(
@@ -139,7 +110,7 @@ class Folders:
         broken: list[Finding] = []
         for name, value in stored.items():
             try:
-                wanted[name] = FolderConfig.model_validate(value)
+                wanted[name] = FolderConfig.model_validate({**value, "name": name})
             except ValidationError as error:
                 text = f"its settings cannot be used: {error.errors()[0]['msg']}"
                 hint = "Remove the folder and add it again."
