@@ -64,7 +64,8 @@ def _run(reader: sqlite3.Connection, parts: Iterable[Part], report: Progress) ->
             with mapped_errors(), ticking(reader, partial(report, name, 0, None)):
                 yield from part()
         except AgentError as error:
-            yield finding("part-unfinished", name, error.detail)
+            code = "database-damaged" if error.code_ == "database-damaged" else "part-unfinished"
+            yield finding(code, name, error.detail)
         except OSError as error:
             yield finding("part-unfinished", name, f"{error.filename}: {error.strerror}")
 
