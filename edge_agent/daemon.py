@@ -66,12 +66,13 @@ def running_services(config: Config, clock: Clock) -> Iterator[Services]:
         stack.callback(pool.close)  # before the intake: what it finishes is still written
         intake.resume()
         quarantine = Quarantine(config.data_dir / "quarantine", clock)
+        quarantine.sweep()
         dropped = DroppedFiles(database, intake, sessions, lambda: masters.running)
         folders = Folders(database, dropped, quarantine, clock, config)
         stack.callback(folders.close)
-        cameras = Cameras(database, clock, config.data_dir / "media")
+        cameras = Cameras(database, clock, config)
         stack.callback(cameras.close)
-        upkeep = Upkeep(config, clock, database, masters, folders, quarantine, pool)
+        upkeep = Upkeep(config, clock, database, masters, folders, cameras)
         cameras.reload()
         folders.reload()
         yield Services(
@@ -86,7 +87,6 @@ def running_services(config: Config, clock: Clock) -> Iterator[Services]:
             masters=masters,
             cameras=cameras,
             folders=folders,
-            quarantine=quarantine,
             findings=upkeep.findings,
             check=upkeep.check,
             make_backup=upkeep.make_backup,

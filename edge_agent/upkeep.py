@@ -17,12 +17,11 @@ from typing import Any
 from edge_agent import __version__
 from edge_agent.backup.make import backup
 from edge_agent.backup.rotation import backup_name, plan_prune
+from edge_agent.capture.cameras import Cameras
 from edge_agent.capture.folders import Folders
-from edge_agent.capture.quarantine import Quarantine
 from edge_agent.check import run_check
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
-from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
 from edge_agent.store.database import Database
@@ -43,16 +42,15 @@ class Upkeep:
         database: Database,
         masters: Masters,
         folders: Folders,
-        quarantine: Quarantine,
-        pool: InferencePool,
+        cameras: Cameras,
     ) -> None:
         self._config, self._clock, self._db = config, clock, database
-        self._masters, self._folders, self._quarantine, self._pool = masters, folders, quarantine, pool
+        self._masters, self._folders, self._cameras = masters, folders, cameras
         self._backing_up = threading.Lock()
 
     def findings(self) -> list[Finding]:
         """What is wrong right now; cheap enough to ask every few seconds."""
-        return [*self._masters.running.findings, *self._folders.findings()]
+        return [*self._masters.running.findings, *self._folders.findings(), *self._cameras.findings()]
 
     def check(self) -> list[Finding]:
         """Everything compared with what it must be; takes as long as the data are large."""

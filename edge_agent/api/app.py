@@ -25,6 +25,7 @@ from edge_agent.api.logins import Logins
 from edge_agent.api.problems import ProblemDocument
 from edge_agent.api.routers import (
     audit,
+    cameras,
     events,
     exports,
     folders,
@@ -56,6 +57,7 @@ ROUTERS = (
     sessions.router,
     images.router,
     results.router,
+    cameras.router,
     folders.router,
     masters.router,
     masters.calibrations,
@@ -93,7 +95,7 @@ def bare_app() -> FastAPI:
     app = FastAPI(
         title="ImageFlowCanvas Edge Agent",
         version=__version__,
-        description="Visual inspection on this machine. Times are RFC 3339 UTC; errors are RFC 9457 problems.",
+        description="Visual inspection on this machine. Times are RFC 3339 UTC, errors RFC 9457 problems.",
         telemetry={"tracing": False, "metrics": False, "logs": False},
         max_body_size=MAX_JSON_BYTES,
         docs_url=None,

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from edge_agent.api.problems import ProblemPlace
 from edge_agent.capture.binding import FolderConfig
+from edge_agent.capture.camera import CameraStatus
+from edge_agent.capture.driver import CameraConfig
 from edge_agent.capture.folder import FolderStatus
 from edge_agent.inspection.scan import Scan, ScanMapping
 from edge_agent.inspection.statistics import Agreement, Yield
@@ -45,7 +47,9 @@ from edge_agent.store.sessions import SessionSummary
 MAX_INT = 2**53 - 1
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="A UUID.")]
-Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$"
+Name = Annotated[str, Path(pattern=NAME)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
 Day = Annotated[str | None, Query(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
@@ -494,7 +498,7 @@ class ModelList:
 
 
 class VersionRequest(Request):
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
+    version: Annotated[str, StringConstraints(pattern=VERSION)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,6 +558,26 @@ class FolderSettings(FolderConfig):
     """A hot folder's settings; its name is in the path."""
 
     name: Annotated[str, Field(exclude=True)] = "folder"
+
+
+class CameraSettings(CameraConfig):
+    """A camera's settings; its name is in the path."""
+
+    name: Annotated[str, Field(exclude=True)] = "camera"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraList:
+    cameras: list[CameraStatus]
+
+
+class CalibrationRequest(Request):
+    """`um_per_px` micrometres per pixel of the original image; `detail` says how it was found."""
+
+    um_per_px: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    valid_until: Annotated[str, StringConstraints(max_length=40)]
+    method: Annotated[str, StringConstraints(max_length=40)] = "given"
+    detail: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class ProblemPlace(BaseModel):
-    """One fault at one place: `pointer` is a JSON pointer into `file` ("" = the request or document itself)."""
+    """One fault at one place: `pointer` is a JSON pointer into `file` ("" = the request or document)."""
 
     file: str
     pointer: str
@@ -49,6 +49,7 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str
     hint: str
+    exit_code: int = Field(1, description="What a command line program should end with.")
     context: dict[str, Any] = {}
     problems: list[ProblemPlace] = []
 
@@ -83,6 +84,7 @@ def problem_response(error: AgentError, accept_language: str) -> Response:
         "detail": error.detail,
         "code": error.code_,
         "hint": message.hint,
+        "exit_code": error.exit_code,
         "context": error.context,
         "problems": [place.model_dump() for place in places_of(error)],
     }

@@ -2,11 +2,12 @@
 
 Rules of this file:
 - Only names: nothing is constructed or decided here.
+- The parts that import much are named for the type checker only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from edge_agent.store.database import Database
 if TYPE_CHECKING:
     from edge_agent.capture.cameras import Cameras
     from edge_agent.capture.folders import Folders
-    from edge_agent.capture.quarantine import Quarantine
     from edge_agent.inference.worker import InferencePool
     from edge_agent.inspection.intake import Intake
     from edge_agent.inspection.sessions import Sessions
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
     """`findings` is what is wrong right now (cheap), `check` looks at everything (slow), `make_backup`
-    writes a verified backup and describes it, `scheduled` runs the
-    periodic jobs while its block does."""
+    writes a verified backup and describes it, `scheduled` runs the periodic jobs while its block does."""
 
     config: Config
     clock: Clock
@@ -45,9 +44,8 @@ class Services:
     masters: Masters
     cameras: Cameras
     folders: Folders
-    quarantine: Quarantine
     findings: Callable[[], list[Finding]]
-    check: Callable[[], list[Finding]]
+    check: Callable[[], Iterable[Finding]]
     make_backup: Callable[[], Mapping[str, Any]]
     scheduled: Callable[[], AbstractContextManager[None]]
     install_token: str

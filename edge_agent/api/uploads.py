@@ -24,6 +24,7 @@ from edge_agent.api.problems import Refused
 from edge_agent.blobs import disk_errors
 from edge_agent.inspection.scan import clean
 
+ONNX_TYPE = "application/onnx"
 MAX_JSON_BYTES = 1 << 20
 MAX_PICTURE_BYTES = 25_000_000
 MAX_PACKAGE_BYTES = 600 << 20
@@ -79,10 +80,12 @@ def _missing() -> Refused:
 
 
 async def read_package(request: Request) -> AsyncIterator[Path]:
-    """The body in a temporary file of the data directory's own disk, ending in .zip."""
+    """The body in a temporary file on the data directory's own disk; `.onnx` if sent as such, else `.zip`."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    name = "upload.onnx" if content_type == ONNX_TYPE else "upload.zip"
     directory = services_of(request).config.data_dir / "staging"
     with disk_errors(), tempfile.TemporaryDirectory(prefix="upload-", dir=directory) as folder:
-        path = Path(folder) / "upload.zip"
+        path = Path(folder) / name
         with path.open("wb") as file:
             async for chunk in request.stream():
                 await run_in_threadpool(file.write, chunk)
@@ -120,3 +123,6 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 PACKAGE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/zip": _BINARY}}}
+MODEL_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/zip": _BINARY, ONNX_TYPE: _BINARY}}
+}

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from edge_agent.capture.binding import FolderConfig
 from edge_agent.capture.folder import Candidate, FolderStatus, HotFolder, Outcome
-from edge_agent.capture.quarantine import Quarantine
+from edge_agent.capture.quarantine import Quarantine, QuarantineEntry
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, NotFound
 from edge_agent.inspection.dropped import DroppedFile, DroppedFiles, Duplicate, Taken
 from edge_agent.models import Finding, Severity
 from edge_agent.store import settings
@@ -84,6 +84,31 @@ class Folders:
         with self._lock:
             found = [one for watched in self._watched.values() for one in watched.folder.findings()]
         return [*self._broken, *found]
+
+    def quarantined(self, folder: str | None = None, limit: int = 1000) -> Sequence[QuarantineEntry]:
+        return self._quarantine.list(folder=folder, limit=limit)
+
+    def quarantine_count(self) -> int:
+        return self._quarantine.count()
+
+    def retry(self, entry_id: str) -> QuarantineEntry:
+        """Puts the file back into the folder it came from. Raises NotFound, Conflict, Unavailable."""
+        name = self._quarantine.get(entry_id).folder
+        with self._lock:
+            watched = self._watched.get(name)
+        if watched is None:
+            raise NotFound(
+                f"The hot folder {name!r} no longer exists.",
+                code="unknown-folder",
+                hint="Add the folder again, or copy the file from the quarantine by hand.",
+            )
+        entry = self._quarantine.retry(entry_id, watched.folder.config.path)
+        watched.folder.wake()
+        return entry
+
+    def discard(self, entry_id: str) -> QuarantineEntry:
+        """Deletes a quarantined file for good. Raises NotFound."""
+        return self._quarantine.discard(entry_id)
 
     def _watch(self, config: FolderConfig) -> _Watched:
         folder = HotFolder(

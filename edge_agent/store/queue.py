@@ -49,7 +49,8 @@ def lanes(reader: sqlite3.Connection) -> list[Lane]:
     below = 2**31
     while (row := _first_below(reader, below)) is not None:
         below = row["priority"]
-        sql = "SELECT count(*) FROM (SELECT 1 FROM sync_queue WHERE processed_at IS NULL AND priority = ? LIMIT ?)"
+        sql = """SELECT count(*) FROM (SELECT 1 FROM sync_queue
+                 WHERE processed_at IS NULL AND priority = ? LIMIT ?)"""
         count = reader.execute(sql, (below, COUNT_LIMIT + 1)).fetchone()[0]
         found.append(Lane(below, min(count, COUNT_LIMIT), count > COUNT_LIMIT, row["created_at"]))
     return found

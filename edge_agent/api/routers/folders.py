@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from edge_agent.api.auth import Anyone, Has, Technician
+from edge_agent.api.auth import Anyone, Has, Principal, Technician
 from edge_agent.api.bodies import (
     FolderBody,
     FolderList,
@@ -33,8 +33,10 @@ def list_folders(_who: Anyone, has: Has) -> FolderList:
     with has.database.read() as reader:
         stored = settings.under(reader, "folder")
     running = {status.name: status for status in has.folders.status()}
-    found = [FolderConfig.model_validate({**value, "name": name}) for name, value in stored.items()]
-    return FolderList([FolderBody(config, running.get(config.name)) for config in found])
+    found = [
+        FolderBody(FolderConfig.model_validate(value), running.get(name)) for name, value in stored.items()
+    ]
+    return FolderList(found)
 
 
 @router.get("/quarantine")
@@ -45,31 +47,24 @@ def list_quarantine(
     limit: Limit = 100,
 ) -> QuarantineList:
     """Files set aside, newest first, each with the reason."""
-    found = has.quarantine.list(folder=folder, limit=limit)
-    return QuarantineList([quarantine_body(entry) for entry in found], has.quarantine.count())
+    found = has.folders.quarantined(folder, limit)
+    return QuarantineList([quarantine_body(entry) for entry in found], has.folders.quarantine_count())
 
 
 @router.post("/quarantine/{entry_id}/retry")
 def retry_quarantined(entry_id: Id, who: Technician, has: Has) -> QuarantineBody:
     """Puts the file back into its folder, to be taken again."""
-    entry = has.quarantine.get(entry_id)
-    config = _config(has, entry.folder)
-    with has.database.write(who.actor) as tx:
-        audit.append(tx, "quarantine.retry", "quarantine", entry_id, {"name": entry.name, "code": entry.code})
-    moved = has.quarantine.retry(entry_id, config.path)
-    has.folders.reload()
-    return quarantine_body(moved)
+    entry = has.folders.retry(entry_id)
+    _record(has, who, "quarantine.retry", entry)
+    return quarantine_body(entry)
 
 
 @router.post("/quarantine/{entry_id}/discard")
 def discard_quarantined(entry_id: Id, who: Technician, has: Has) -> QuarantineBody:
     """Deletes the file for ever."""
-    entry = has.quarantine.get(entry_id)
-    with has.database.write(who.actor) as tx:
-        audit.append(
-            tx, "quarantine.discard", "quarantine", entry_id, {"name": entry.name, "code": entry.code}
-        )
-    return quarantine_body(has.quarantine.discard(entry_id))
+    entry = has.folders.discard(entry_id)
+    _record(has, who, "quarantine.discard", entry)
+    return quarantine_body(entry)
 
 
 @router.put("/{name}")
@@ -77,7 +72,7 @@ def put_folder(name: SettingName, body: FolderSettings, who: Technician, has: Ha
     """Makes or changes a hot folder; it is watched at once."""
     config = FolderConfig.model_validate({**body.model_dump(), "name": name})
     _check_free(has, config)
-    value = config.model_dump(mode="json", exclude={"name"})
+    value = config.model_dump(mode="json")
     with has.database.write(who.actor) as tx:
         settings.put(tx, f"folder.{name}", value, has.clock.now())
         audit.append(tx, "settings", "system_config", f"folder.{name}", value)
@@ -114,12 +109,9 @@ def _check_free(has: Services, config: FolderConfig) -> None:
             )
 
 
-def _config(has: Services, name: str) -> FolderConfig:
-    with has.database.read() as reader:
-        value = settings.get(reader, f"folder.{name}")
-    if value is None:
-        raise _unknown(name)
-    return FolderConfig.model_validate({**value, "name": name})
+def _record(has: Services, who: Principal, action: str, entry: QuarantineEntry) -> None:
+    with has.database.write(who.actor) as tx:
+        audit.append(tx, action, "quarantine", entry.id, {"name": entry.name, "code": entry.code})
 
 
 def _unknown(name: str) -> NotFound:

@@ -16,7 +16,7 @@ router = APIRouter(tags=["upkeep"], route_class=KeyedRoute)
 @router.post("/check")
 def run_check(_who: Senior, has: Has) -> FindingList:
     """Looks at everything: database, files against their hashes, queue, audit chain, models, pipelines."""
-    return FindingList(has.check())
+    return FindingList(list(has.check()))
 
 
 @router.post("/backup", status_code=201)
