@@ -106,8 +106,8 @@ def _by_rule(  # noqa: PLR0911 (one return per rule)
     return _verdict(AiResult.ERROR, 0.0, "not-for-ai", rule=criteria.rule)
 
 
-def _verdict(result: AiResult, confidence: float, code: str = "", **facts: Any) -> Verdict:
-    return Verdict(result, confidence, ({"code": code, **facts},) if code else ())
+def _verdict(result: AiResult, confidence: float, code: str = "", /, **facts: Any) -> Verdict:
+    return Verdict(result, min(1.0, max(0.0, confidence)), ({"code": code, **facts},) if code else ())
 
 
 def _worst(*verdicts: Verdict) -> Verdict:

@@ -3,8 +3,8 @@
 Rules of this file:
 - Any failure of any step is ERROR: a person must look. Nothing here can turn a failure into OK.
 - The verdict comes first; drawing waits until `RunResult.pictures` is called.
-- A clock, models, templates and the text reader are lent by the caller; nothing outlives the run but the result.
-- A step's `timeout_ms` is checked when it returns; stopping one that hangs is for whoever owns the process.
+- Clock, models, templates and text reader are lent by the caller; nothing outlives the run but the result.
+- A step's `timeout_ms` is checked when it returns; stopping one that hangs is up to the process's owner.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def run(
     plan: Plan,
     pixels: Pixels,
     context: RunContext,
+    *,
     models: Mapping[ModelKey, Model],
     assets: Callable[[str], Pixels],
     monotonic: Callable[[], float],
