@@ -107,55 +107,6 @@ def clean(text: str, keep: str = "") -> str:
     return unicodedata.normalize("NFKC", "".join(kept)).strip()
 
 
-def _fields_are_named_once(self) -> Self:
-    named = [name for name in self.field_order if name != "ignore"]
-    if len(set(named)) < len(named) or "product_code" not in named:
-        raise ValueError("field_order must name product_code, and each field at most once")
-    return self
-
-
-def check_pattern(pattern: str, *, required: set[str], allowed: set[str]) -> None:
-    """Raises ValueError, in words for the technician, when the expression or its groups are wrong."""
-    try:
-        groups = set(re.compile(pattern).groupindex)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    if not required <= groups:
-        raise ValueError(f"the pattern needs the groups {', '.join(sorted(required - groups))}")
-    if not groups <= allowed:
-        raise ValueError(f"unknown groups: {', '.join(sorted(groups - allowed))}")
-
-
-def parse_scan(text: str, mapping: ScanMapping | None = None) -> Scan:
-    """What `text` says under `mapping` (default: JSON keys or a plain code).
-
-    Raises BadInput: `scan-too-long`, `scan-empty`, `scan-not-json`, `scan-incomplete`; `context["read"]`
-    holds what was read.
-    """
-    mapping = mapping or ScanMapping()
-    if len(text) > mapping.max_chars:
-        raise _refused("scan-too-long", f"The code has more than {mapping.max_chars} characters.", text)
-    whole = clean(text)
-    if not whole:
-        raise _refused("scan-empty", "The code is empty.", text)
-    fields = _fields(text, whole, mapping)
-    product_code = fields.get("product_code")
-    if not product_code:
-        raise _refused("scan-incomplete", "The code names no product.", whole)
-    return Scan(whole, product_code, fields.get("lot"), fields.get("serial"))
-
-
-def clean(text: str, keep: str = "") -> str:
-    """NFKC without control, format and surrogate characters (but those in `keep`), trimmed."""
-    normal = unicodedata.normalize("NFKC", text)
-    kept = (
-        letter
-        for letter in normal
-        if letter in keep or unicodedata.category(letter) not in ("Cc", "Cf", "Cs")
-    )
-    return "".join(kept).strip()
-
-
 def _fields(text: str, whole: str, mapping: ScanMapping) -> Mapping[Name, str]:
     if whole.startswith("{"):
         return _from_json(text, whole, mapping)
