@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from edge_agent.errors import BadDefinition, BadImage, InferenceFailed
@@ -312,13 +312,14 @@ def test_past_the_restart_limit_people_go_on_without_ai_until_a_probe_succeeds(s
     assert refused.decoded.done()
     assert failure(refused.result).code_ == "inference-degraded"
     assert line.pool.configure(line.models, {}).result(WAIT_S) == ()  # the probe's answer
-    assert line.pool.state.state == "ok"
+    state = line.pool.state
+    assert state.state == "ok"
     assert line.verdict() is AiResult.OK
 
 
 @pytest.mark.parametrize(
     "answer",
-    ["print('hello', flush=True)", "os.write(1, b'{\"event\":\"result\",\"id\":77}\\n')", "os._exit(3)"],
+    ["print('hello', flush=True)", 'os.write(1, b\'{"event":"result","id":77}\\n\')', "os._exit(3)"],
 )
 def test_a_process_that_answers_nonsense_is_a_crash(start: Start, tmp_path: Path, answer: str) -> None:
     script = f"""
