@@ -110,30 +110,6 @@ def poisoned(value: float) -> bytes:
     return nets.constant_output({"probabilities": np.array([[value, 0]], np.float32)})
 
 
-@pytest.mark.parametrize(
-    ("build", "output", "code"),
-    [
-        (lambda: poisoned(float("nan")), {}, "model-output-nan"),
-        (lambda: poisoned(7.0), {}, "model-output-range"),
-        (
-            lambda: nets.constant_output({"p": np.zeros((1, 3), np.float32)}),
-            {"classes": ["a", "b"]},
-            "model-output-shape",
-        ),
-        (lambda: future_opset(), {}, "model-opset"),
-        (lambda: unknown_operator(), {}, "model-load-failed"),
-    ],
-)
-def test_what_cannot_work_is_refused_when_loaded(
-    tmp_path: Path, build: Callable[[], bytes], output: dict[str, Any], code: str
-) -> None:
-    manifest = {"task": "classify", "output": {"classes": ["a", "b"], **output}}
-    folder = nets.package(tmp_path / "m-1.0", build(), manifest)
-    with pytest.raises(BadDefinition) as caught:
-        load(folder)
-    assert [problem.code for problem in caught.value.problems] == [code]
-
-
 def future_opset() -> bytes:
     built = onnx.load_from_string(nets.brightness_classifier())
     built.opset_import[0].version = 99
@@ -146,11 +122,33 @@ def unknown_operator() -> bytes:
     return bytes(built.SerializeToString())
 
 
+@pytest.mark.parametrize(
+    ("build", "output", "code"),
+    [
+        (lambda: poisoned(float("nan")), {}, "model-output-nan"),
+        (lambda: poisoned(7.0), {}, "model-output-range"),
+        (
+            lambda: nets.constant_output({"p": np.zeros((1, 3), np.float32)}),
+            {"classes": ["a", "b"]},
+            "model-output-shape",
+        ),
+        (future_opset, {}, "model-opset"),
+        (unknown_operator, {}, "model-load-failed"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_loaded(
+    tmp_path: Path, build: Callable[[], bytes], output: dict[str, Any], code: str
+) -> None:
+    manifest = {"task": "classify", "output": {"classes": ["a", "b"], **output}}
+    folder = nets.package(tmp_path / "m-1.0", build(), manifest)
+    with pytest.raises(BadDefinition) as caught:
+        load(folder)
+    assert [problem.code for problem in caught.value.problems] == [code]
+
+
 def test_external_weights_are_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = onnx.load_from_string(nets.brightness_classifier())
-    onnx.save(
-        built, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0
-    )
+    onnx.save(built, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0)
     monkeypatch.chdir(tmp_path)  # where onnxruntime would find w.bin, even from bytes
     folder = nets.package(tmp_path / "m-1.0", (tmp_path / "m.onnx").read_bytes(), nets.CLASSIFIER)
     plain = read_package(bright(tmp_path)).manifest
@@ -258,7 +256,9 @@ def test_installing_completes_the_manifest_and_repeats_without_change(tmp_path: 
 def test_a_version_never_changes_its_content(tmp_path: Path) -> None:
     root = tmp_path / "models"
     install_package(bright(tmp_path), root)
-    other = nets.package(tmp_path / "other", nets.brightness_classifier((8, 8)), nets.CLASSIFIER, name="bright")
+    other = nets.package(
+        tmp_path / "other", nets.brightness_classifier((8, 8)), nets.CLASSIFIER, name="bright"
+    )
     with pytest.raises(Conflict):
         install_package(other, root)
     assert read_package(root / "bright-1.0.0").manifest.input.size_px == (16, 16)
