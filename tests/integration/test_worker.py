@@ -322,7 +322,7 @@ def test_past_the_restart_limit_people_go_on_without_ai_until_a_probe_succeeds(s
 
 @pytest.mark.parametrize(
     "answer",
-    ["print('hello', flush=True)", "os.write(1, b'{\"event\":\"result\",\"id\":77}\\n')", "os._exit(3)"],
+    ["print('hello', flush=True)", 'os.write(1, b\'{"event":"result","id":77}\\n\')', "os._exit(3)"],
 )
 def test_a_process_that_answers_nonsense_is_a_crash(start: Start, tmp_path: Path, answer: str) -> None:
     script = f"""

@@ -183,7 +183,8 @@ def test_a_job_that_is_not_json_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}\n", b"[]\n", b"hello\n", b'{"event":"result","id":"1"}\n', b'{"event":"result","id":1}']
+    "line",
+    [b"", b"{}\n", b"[]\n", b"hello\n", b'{"event":"result","id":"1"}\n', b'{"event":"result","id":1}'],
 )
 def test_nonsense_is_no_event(line: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (json has its own messages)
@@ -212,7 +213,9 @@ def test_a_foreign_exception_arrives_as_a_failure() -> None:
     assert "ZeroDivisionError" in arrived.detail
 
 
-@pytest.mark.parametrize("document", [None, 3, {}, {"class": "SystemExit"}, {"class": "Damaged", "detail": 1}])
+@pytest.mark.parametrize(
+    "document", [None, 3, {}, {"class": "SystemExit"}, {"class": "Damaged", "detail": 1}]
+)
 def test_an_error_of_no_known_class_is_a_failure(document: Any) -> None:
     assert type(error_from(document)) is InferenceFailed
 

@@ -148,9 +148,7 @@ def unknown_operator() -> bytes:
 
 def test_external_weights_are_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = onnx.load_from_string(nets.brightness_classifier())
-    onnx.save(
-        built, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0
-    )
+    onnx.save(built, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0)
     monkeypatch.chdir(tmp_path)  # where onnxruntime would find w.bin, even from bytes
     folder = nets.package(tmp_path / "m-1.0", (tmp_path / "m.onnx").read_bytes(), nets.CLASSIFIER)
     plain = read_package(bright(tmp_path)).manifest
@@ -258,7 +256,9 @@ def test_installing_completes_the_manifest_and_repeats_without_change(tmp_path: 
 def test_a_version_never_changes_its_content(tmp_path: Path) -> None:
     root = tmp_path / "models"
     install_package(bright(tmp_path), root)
-    other = nets.package(tmp_path / "other", nets.brightness_classifier((8, 8)), nets.CLASSIFIER, name="bright")
+    other = nets.package(
+        tmp_path / "other", nets.brightness_classifier((8, 8)), nets.CLASSIFIER, name="bright"
+    )
     with pytest.raises(Conflict):
         install_package(other, root)
     assert read_package(root / "bright-1.0.0").manifest.input.size_px == (16, 16)
