@@ -68,7 +68,7 @@ def photograph(plate: Plate, rng: np.random.Generator, size_px: tuple[int, int] 
         borderValue=BENCH_BGR,
     )  # fmt: skip
     lit = posed * _light(rng, size_px)
-    lit += rng.normal(0, 1.2, posed.shape[:2]).astype(np.float32)[..., None]
+    lit += 1.2 * rng.standard_normal((*posed.shape[:2], 1), np.float32)
     return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
 
 
@@ -78,7 +78,7 @@ def plate_5mp(seed: int) -> bytes:
     return jpeg(photograph(random_plate(rng, "OK"), rng, (2592, 1944)))
 
 
-def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+def jpeg(pixels: Pixels, quality: int = 88) -> bytes:
     """`pixels` as JPEG bytes."""
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
@@ -120,8 +120,8 @@ def _light(rng: np.random.Generator, size_px: tuple[int, int]) -> Layer:
 
 
 def _brushed(rng: np.random.Generator, width: int, height: int) -> Layer:
-    streaks = cv2.blur(rng.normal(0, 1, (height, width)).astype(np.float32), (81, 1))
-    streaks *= 5.0 / streaks.std()
+    streaks = cv2.blur(rng.standard_normal((height, width), np.float32), (81, 1))
+    streaks *= 4.0 / streaks.std()
     return streaks[..., None] + np.asarray((172, 168, 164), np.float32)
 
 
