@@ -38,7 +38,7 @@ BENCH_BGR = (38.0, 34.0, 32.0)
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """What is true of one plate. `printed_lot` None prints `lot`; `hole_mm` is the measured hole's diameter."""
+    """What is true of one plate. `printed_lot` None prints `lot`; `hole_mm` is the measured diameter."""
 
     serial: str
     lot: str
@@ -67,9 +67,9 @@ def photograph(plate: Plate, rng: np.random.Generator, size_px: tuple[int, int] 
         drawing, _pose(rng, size_px), size_px, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT,
         borderValue=BENCH_BGR,
     )  # fmt: skip
-    lit = posed * _light(rng, size_px)
+    lit = np.asarray(posed, np.float32) * _light(rng, size_px)
     lit += 1.2 * rng.standard_normal((*posed.shape[:2], 1), np.float32)
-    return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)
 
 
 def plate_5mp(seed: int) -> bytes:
@@ -80,7 +80,8 @@ def plate_5mp(seed: int) -> bytes:
 
 def jpeg(pixels: Pixels, quality: int = 88) -> bytes:
     """`pixels` as JPEG bytes."""
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return bytes(encoded.tobytes())
 
 
 def _drawing(plate: Plate, rng: np.random.Generator) -> Layer:
@@ -104,9 +105,10 @@ def _drawing(plate: Plate, rng: np.random.Generator) -> Layer:
 
 def _pose(rng: np.random.Generator, size_px: tuple[int, int]) -> NDArray[np.float64]:
     scale = size_px[0] / WIDTH_PX
-    matrix = cv2.getRotationMatrix2D((WIDTH_PX / 2, HEIGHT_PX / 2), float(rng.uniform(-0.7, 0.7)), 1.0)
+    middle, angle = (WIDTH_PX / 2, HEIGHT_PX / 2), float(rng.uniform(-0.7, 0.7))
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, angle, 1.0), np.float64)
     matrix[:, 2] += rng.uniform(-4, 4, 2)
-    return np.asarray(matrix * scale, np.float64)
+    return matrix * scale
 
 
 def _light(rng: np.random.Generator, size_px: tuple[int, int]) -> Layer:
@@ -120,7 +122,8 @@ def _light(rng: np.random.Generator, size_px: tuple[int, int]) -> Layer:
 
 
 def _brushed(rng: np.random.Generator, width: int, height: int) -> Layer:
-    streaks = cv2.blur(rng.standard_normal((height, width), np.float32), (81, 1))
+    noise = rng.standard_normal((height, width), np.float32)
+    streaks = np.asarray(cv2.blur(noise, (81, 1)), np.float32)
     streaks *= 4.0 / streaks.std()
     return streaks[..., None] + np.asarray((172, 168, 164), np.float32)
 

@@ -23,7 +23,7 @@ from examples.demo_plate import draw
 from examples.demo_plate.draw import Plate
 
 SEED = 26
-PASSWORD = "demo"  # noqa: S105
+PASSWORD = "demo"
 FILE_PATTERN = r"(?P<serial>[A-Z0-9]{1,32})_(?P<lot>[A-Z0-9]{1,32})_(?P<item>[A-Z]{1,16})\.jpg"
 ITEMS = ("SURFACE", "HOLE", "LOT")
 USERS = (("inspector", "検査員（デモ）"), ("technician", "保全担当（デモ）"), ("admin", "管理者（デモ）"))

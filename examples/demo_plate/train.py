@@ -3,7 +3,8 @@
 PyTorch is needed here only; neither the product nor its tests use it:
 
     python3 -m venv /tmp/plates
-    /tmp/plates/bin/pip install torch==2.13.0 numpy opencv-python-headless==5.0.0.93 zxing-cpp onnx onnxruntime
+    /tmp/plates/bin/pip install torch==2.13.0 numpy opencv-python-headless==5.0.0.93 \
+        zxing-cpp onnx onnxruntime
     /tmp/plates/bin/python -m examples.demo_plate.train            # from the repository's root
 
 Rules of this file:
@@ -14,18 +15,19 @@ Rules of this file:
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 import torch  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -41,7 +43,7 @@ TRAINING_PLATES, HELD_OUT_PLATES = 2000, 1000
 WIDTH_PX, HEIGHT_PX = 160, 120
 SCALE, MEAN, STD = 1 / 255, 0.5, 0.25
 CHANNELS = (3, 8, 16, 24, 32, 32)
-EPOCHS, BATCH = 24, 50
+EPOCHS, BATCH = 20, 40
 CONFIDENT = 0.8
 
 Tensor = NDArray[np.float32]
@@ -57,6 +59,8 @@ def picture(split: int, index: int) -> bytes:
 def tensor(encoded: bytes) -> Tensor:
     """A JPEG as the network takes it, 3×H×W; the same arithmetic as model.json asks for."""
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError("not an image")
     small = cv2.resize(pixels, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
     planes = small[..., ::-1].transpose(2, 0, 1).astype(np.float32)
     return np.ascontiguousarray((planes * np.float32(SCALE) - np.float32(MEAN)) / np.float32(STD))
@@ -68,18 +72,25 @@ def _tensor_of(place: tuple[int, int]) -> Tensor:
 
 def plates(split: int, count: int) -> tuple[Tensor, NDArray[np.int64]]:
     """The tensors N×3×H×W of a split and their class indices, drawn by two processes."""
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         drawn = list(pool.map(_tensor_of, [(split, index) for index in range(count)], chunksize=50))
     return np.stack(drawn), np.arange(count) % len(draw.CLASSES)
 
 
 def network() -> tuple[Any, Any]:
-    """Five convolutions, each halving the picture, and a linear layer on their maxima and means."""
+    """Five convolutions, halving the picture four times, and a linear layer on their maxima and means."""
     layers: list[Any] = []
-    for before, after in zip(CHANNELS, CHANNELS[1:], strict=False):
-        convolution = torch.nn.Conv2d(before, after, 3, padding=1, bias=False)
-        layers += [convolution, torch.nn.BatchNorm2d(after), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
-    return torch.nn.Sequential(*layers[:-1]), torch.nn.Linear(2 * CHANNELS[-1], len(draw.CLASSES))
+    for index, (before, after) in enumerate(itertools.pairwise(CHANNELS)):
+        size, stride, pooled = _shape(index)
+        convolution = torch.nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False)
+        layers += [convolution, torch.nn.BatchNorm2d(after), torch.nn.ReLU()]
+        layers += [torch.nn.MaxPool2d(2)] if pooled else []
+    return torch.nn.Sequential(*layers), torch.nn.Linear(2 * CHANNELS[-1], len(draw.CLASSES))
+
+
+def _shape(index: int) -> tuple[int, int, bool]:
+    """Size and stride of convolution `index`, and whether pooling follows."""
+    return (5, 2, False) if index == 0 else (3, 1, index < len(CHANNELS) - 2)
 
 
 def train(inputs: Tensor, labels: NDArray[np.int64]) -> tuple[Any, Any]:
@@ -90,7 +101,7 @@ def train(inputs: Tensor, labels: NDArray[np.int64]) -> tuple[Any, Any]:
     weights = [*features.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(weights, weight_decay=1e-3)
     steps = EPOCHS * len(inputs) // BATCH
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=steps, pct_start=0.2)
     for epoch in range(EPOCHS):
         losses = []
         for batch in torch.randperm(len(inputs)).split(BATCH):
@@ -120,29 +131,23 @@ def onnx_model(features: Any, head: Any) -> onnx.ModelProto:
     """The network as an ONNX graph (opset 17), batch normalisation folded into the convolutions."""
     nodes, constants, flow = [], [], "image"
     for index, (weight, bias) in enumerate(_folded(features)):
-        last = index == len(CHANNELS) - 2
+        size, stride, pooled = _shape(index)
         names = [f"conv{index}.weight", f"conv{index}.bias"]
         constants += [numpy_helper.from_array(a, n) for a, n in zip((weight, bias), names, strict=True)]
-        nodes += [
-            helper.make_node("Conv", [flow, *names], [f"conv{index}"], pads=[1, 1, 1, 1]),
-            helper.make_node("Relu", [f"conv{index}"], [f"relu{index}"]),
-        ]
-        flow = f"relu{index}"
-        if not last:
-            nodes.append(
-                helper.make_node("MaxPool", [flow], [f"pool{index}"], kernel_shape=[2, 2], strides=[2, 2])
-            )
-            flow = f"pool{index}"
-    constants += [
-        numpy_helper.from_array(head.weight.detach().numpy(), "head.weight"),
-        numpy_helper.from_array(head.bias.detach().numpy(), "head.bias"),
-    ]
+        edge: dict[str, Any] = {"pads": [size // 2] * 4, "strides": [stride] * 2}
+        nodes.append(helper.make_node("Conv", [flow, *names], [f"conv{index}"], **edge))
+        nodes.append(helper.make_node("Relu", [f"conv{index}"], [flow := f"relu{index}"]))
+        if pooled:
+            window: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
+            nodes.append(helper.make_node("MaxPool", [flow], [flow := f"pool{index}"], **window))
+    weights = {"head.weight": head.weight, "head.bias": head.bias}
+    constants += [numpy_helper.from_array(w.detach().numpy(), name) for name, w in weights.items()]
     nodes += [
         helper.make_node("GlobalMaxPool", [flow], ["maxima"]),
         helper.make_node("GlobalAveragePool", [flow], ["means"]),
         helper.make_node("Concat", ["maxima", "means"], ["both"], axis=1),
         helper.make_node("Flatten", ["both"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "head.weight", "head.bias"], ["logits"], transB=1),
+        helper.make_node("Gemm", ["flat", *weights], ["logits"], transB=1),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, HEIGHT_PX, WIDTH_PX])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(draw.CLASSES)])
@@ -153,8 +158,9 @@ def onnx_model(features: Any, head: Any) -> onnx.ModelProto:
 
 
 def _folded(features: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    modules = list(features)
-    for convolution, norm in zip(modules[0::4], modules[1::4], strict=True):
+    convolutions = [m for m in features if isinstance(m, torch.nn.Conv2d)]
+    norms = [m for m in features if isinstance(m, torch.nn.BatchNorm2d)]
+    for convolution, norm in zip(convolutions, norms, strict=True):
         gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         weight = convolution.weight * gain[:, None, None, None]
         bias = norm.bias - norm.running_mean * gain
