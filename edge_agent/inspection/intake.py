@@ -225,7 +225,7 @@ class Intake:
             for flight in flights:
                 self._blobs.discard(flight.staged)
             raise
-        # From here files stay whatever happens: a transaction that failed may have been committed all the same.
+        # From here files stay, whatever happens: a transaction that failed may be durable all the same.
         bad = {flight: error for flight in flights if (error := decode_error(flight))}
         good = [flight for flight in flights if flight not in bad]
         answers: dict[InFlight, Added | AgentError] = {**bad, **(self._write(good) if good else {})}
