@@ -253,6 +253,25 @@ def compile_pipeline(
     return _assemble(document, compilation.parsed, outputs, models)
 
 
+def pin(document: Any, active: Mapping[str, str]) -> Any:
+    """The same definition with a version for every model that is named without one: the active version.
+
+    `active`: model name → version. What cannot be pinned stays as it is and is reported when compiled.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("steps"), list):
+        return document
+    return {**document, "steps": [_pinned(step, active) for step in document["steps"]]}
+
+
+def _pinned(step: Any, active: Mapping[str, str]) -> Any:
+    used = step.get("with") if isinstance(step, Mapping) else None
+    if not isinstance(used, Mapping) or "model" not in used or "version" in used:
+        return step
+    name = used["model"]
+    version = active.get(name) if isinstance(name, str) else None
+    return step if version is None else {**step, "with": {**used, "version": version}}
+
+
 def _assemble(
     document: Mapping[str, Any],
     parsed: Mapping[str, PlannedStep],

@@ -170,7 +170,7 @@ def _write_cached(path: Path, data: bytes, options: ort.SessionOptions) -> None:
         graph = optimised.read_bytes()
         packed = Path(scratch) / "packed"
         packed.write_bytes(hashlib.sha256(graph).digest() + graph)
-        os.replace(packed, path)  # noqa: PTH105 (replace is atomic by contract)
+        os.replace(packed, path)
 
 
 def _first_line(error: Exception) -> str:

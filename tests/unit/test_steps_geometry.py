@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import InferenceFailed
+from edge_agent.inference.report import unsound
 from edge_agent.inference.steps.base import Points, map_points
 from edge_agent.inference.values import Frame, Pixels
 from tests.unit.drawn import bench, disc, frame, plain, step, textured
@@ -202,3 +203,36 @@ def test_four_corners_on_a_line_span_nothing() -> None:
     flat = {"corners_px": [[0, 0], [10, 0], [20, 0], [30, 0]], "size_px": [20, 20]}
     with pytest.raises(InferenceFailed):
         step("align.perspective", flat, image=frame(plain()))
+
+
+TINY = [(1, 1, 3), (1, 1), (2, 3, 3), (1, 500), (700, 1, 3), (9, 9, 3)]
+STEPS: list[tuple[str, dict[str, Any]]] = [
+    ("image.gray", {"channel": "hue"}),
+    ("image.enhance", {"median_px": 7, "gamma": 0.5, "clahe_clip": 2, "sharpen": 1}),
+    ("image.quality", {}),
+    ("align.template", TEMPLATE),
+    ("align.template", {**TEMPLATE, "motion": "affine"}),
+    ("diff.template", TEMPLATE),
+    ("align.markers", MARKERS),
+    ("align.perspective", {"size_px": [5, 5]}),
+    ("code.read", {}),
+    ("measure.distance", {"method": "circle", "center_px": [160, 120], "radius_px": [20, 80]}),
+    ("measure.distance", {"method": "caliper", "line_px": [0, 0, 50, 50]}),
+    ("measure.color", {"reference": [50, 0, 0]}),
+    ("draw.overlay", {}),
+]
+
+
+@pytest.mark.parametrize("shape", TINY, ids=str)
+@pytest.mark.parametrize(("kind", "with_"), STEPS)
+def test_the_smallest_picture_gets_an_answer_or_a_clear_failure(
+    kind: str, with_: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for golden in (textured(64, 64), pixels):
+        try:
+            outputs = step(kind, with_, bench(assets={GOLDEN: golden}), image=frame(pixels))
+        except InferenceFailed as failure:
+            assert failure.code_ != InferenceFailed.code  # noqa: PT017 (either is right, a crash is not)
+        else:
+            assert all(not unsound(value) for value in outputs.values())

@@ -1,0 +1,471 @@
+"""An image comes in: durable file, durable row, AI run, durable verdict; in that order, overlapped.
+
+Rules of this file:
+- `begin` hands the bytes to the inference process while they are still on their way to the disk;
+  `finish` makes file and row durable. Only after `finish` may the source (a dropped file, an upload) go.
+- The row is written only when the whole image has decoded. What does not decode leaves nothing behind.
+- A verdict that is there when the file is durable is written in the row's own transaction; a later one by
+  the recorder. An image in state `inspecting` always has a run under way; after a kill `resume` restarts it.
+- A run that crashed or ran out of time is tried again as often as the settings say, then it is ERROR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.blobs import Blobs, Staged
+from edge_agent.clock import Clock
+from edge_agent.config import Config
+from edge_agent.errors import AgentError, BadImage, Conflict, InferenceFailed, NotFound
+from edge_agent.images import ImageInfo, probe, verify_whole
+from edge_agent.inference.jobs import Job, JobResult, PlanRef, Ticket
+from edge_agent.inference.worker import InferencePool
+from edge_agent.inspection.recorder import Recorder
+from edge_agent.inspection.rules import CLOSED
+from edge_agent.inspection.running import Running, RunningPipeline
+from edge_agent.inspection.sessions import Notify, Sessions, snapshot_items
+from edge_agent.inspection.verdicts import Judged, build_result, insert_result, state_after
+from edge_agent.models import (
+    AGENT,
+    Actor,
+    AiInspection,
+    Image,
+    ImageSource,
+    ImageState,
+    Session,
+    SessionStatus,
+    SnapshotItem,
+    Target,
+)
+from edge_agent.store import images, results, sessions
+from edge_agent.store.database import Database, insert
+
+SYNC_THREADS = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Bytes on their way in, and what they show.
+
+    `place` answers, inside the transaction that writes the row, to which session the image belongs; it
+    raises AgentError before it writes anything if there is none.
+    """
+
+    data: bytes
+    sha256: str
+    info: ImageInfo
+    item: SnapshotItem
+    scan: Mapping[str, str]
+    source: ImageSource
+    origin: str
+    actor: Actor
+    place: Callable[[sqlite3.Connection], Session]
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One AI run under way, or just the decoding where `pipeline` is None."""
+
+    image_id: str
+    item: SnapshotItem
+    scan: Mapping[str, str]
+    mime_type: str
+    pipeline: RunningPipeline | None
+    paths: tuple[Path, ...]
+    ticket: Ticket
+    attempts: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class InFlight:
+    """A capture between `begin` and `finish`."""
+
+    capture: Capture
+    staged: Staged
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Added:
+    """A durable image. `verdict` resolves when the AI result is durable too (None: no AI for this item)."""
+
+    image: Image
+    verdict: Future[AiInspection | None]
+    is_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Late:
+    """A run that ended after its image's row was written."""
+
+    run: Run
+    session_id: str
+    verdict: Future[AiInspection | None]
+    outcome: JobResult | AgentError
+
+
+class Intake:
+    """The way in for every image, whatever its source. `running()` gives the masters in force."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        pool: InferencePool,
+        inspections: Sessions,
+        running: Callable[[], Running],
+        clock: Clock,
+        config: Config,
+        notify: Notify,
+    ) -> None:
+        self._db, self._blobs, self._pool = database, blobs, pool
+        self._sessions, self._running = inspections, running
+        self._clock, self._config, self._notify = clock, config, notify
+        self._executor = ThreadPoolExecutor(SYNC_THREADS, "fsync")
+        self._recorder: Recorder[Late] = Recorder(self._write_late)
+
+    def start(self) -> None:
+        self._recorder.start()
+
+    def close(self) -> None:
+        """Waits until the verdicts already computed are written."""
+        self._recorder.close()
+        self._executor.shutdown()
+
+    # ── one image ───────────────────────────────────────────────────────────────────────────────────
+
+    def add(
+        self, session_id: str, item_id: str, data: bytes, *, source: ImageSource, origin: str, actor: Actor
+    ) -> Added:
+        """Adds one image to an item of an open session; durable when this returns.
+
+        The same bytes for the same item give the image that is already there. Raises BadImage, NotFound,
+        Conflict (`session-closed`), Unavailable; then nothing was stored.
+        """
+        info = self.probe(data, origin)
+        sha256 = hashlib.sha256(data).hexdigest()
+        with self._db.snapshot() as reader:
+            session, target = open_session(reader, session_id)
+            item = item_of(session, item_id)
+            if known := images.same_image(reader, session_id, item_id, sha256):
+                verdict: Future[AiInspection | None] = Future()
+                verdict.set_result(results.latest_ai_result(reader, known.id))
+                return Added(known, verdict, is_duplicate=True)
+
+        def place(tx: sqlite3.Connection) -> Session:
+            return open_session(tx, session_id)[0]
+
+        capture = Capture(data, sha256, info, item, scan_facts(target), source, origin, actor, place)
+        [added] = self.finish([self.begin(capture)])
+        if isinstance(added, AgentError):
+            raise added
+        return added
+
+    def inspect_again(self, image_id: str, actor: Actor) -> Added:
+        """Runs the AI once more on a stored image; its verdict is added to the earlier ones.
+
+        Raises NotFound, Conflict (`session-closed`, `no-ai`).
+        """
+        with self._db.snapshot() as reader:
+            image = images.get_image(reader, image_id)
+            if image is None:
+                raise NotFound(f"There is no image {image_id}.", code="unknown-image")
+            session, target = open_session(reader, image.session_id)
+        item = item_of(session, image.item_id)
+        if not item.ai_enabled:
+            raise Conflict(f"Item {item.item_code} is judged by people only.", code="no-ai")
+        with self._db.write(actor) as tx:
+            images.set_state(tx, image_id, ImageState.INSPECTING)
+        return self._run_stored(image, item, target)
+
+    def resume(self) -> int:
+        """Starts again the runs that a stop or a kill cut off; returns how many. Call once, at start."""
+        with self._db.snapshot() as reader:
+            cut_off = images.unfinished(reader, limit=100_000)
+            for image in cut_off:
+                session, target = any_session(reader, image.session_id)
+                self._run_stored(image, item_of(session, image.item_id), target, image.attempts + 1)
+        return len(cut_off)
+
+    # ── many images, overlapped ─────────────────────────────────────────────────────────────────────
+
+    def probe(self, data: bytes, name: str) -> ImageInfo:
+        """The header, within the configured limits. Raises BadImage."""
+        limits = {"max_bytes": self._config.max_image_bytes, "max_pixels": self._config.max_image_pixels}
+        return probe(data, name, **limits)
+
+    def begin(self, capture: Capture) -> InFlight:
+        """Writes the bytes and starts the AI run on them; not durable yet. Raises Unavailable."""
+        mime_type = capture.info.mime_type
+        image_id = self._clock.new_id()
+        staged = self._blobs.stage(capture.data, image_id, mime_type, self._sessions.work_day())
+        paths = (staged.path, staged.final)
+        run = self._start(image_id, capture.item, capture.scan, mime_type, paths)
+        return InFlight(capture, staged, run)
+
+    def finish(self, flights: Sequence[InFlight]) -> list[Added | AgentError]:
+        """Makes files and rows durable, rows in one transaction; one answer per flight, in order.
+
+        A picture that does not decode is BadImage and leaves nothing. If the disk or the database refuses,
+        Unavailable is raised and none of them was stored.
+        """
+        self._blobs.commit([flight.staged for flight in flights], self._executor)
+        bad = {flight: error for flight in flights if (error := decode_error(flight))}
+        good = [flight for flight in flights if flight not in bad]
+        answers: dict[InFlight, Added | AgentError] = {**bad, **(self._write(good) if good else {})}
+        for flight, answer in answers.items():
+            if isinstance(answer, AgentError):
+                self._blobs.discard(flight.staged)
+        return [answers[flight] for flight in flights]
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(
+        self,
+        image_id: str,
+        item: SnapshotItem,
+        scan: Mapping[str, str],
+        mime_type: str,
+        paths: tuple[Path, ...],
+        attempts: int = 1,
+    ) -> Run:
+        running = self._running()
+        pipeline = running.pipelines.get(item.pipeline_id or "") if item.ai_enabled else None
+        job = Job(
+            job_id=self._clock.new_id(),
+            paths=paths,
+            mime_type=mime_type,
+            plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
+            criteria=item.criteria,
+            scan=scan,
+            calibration=running.calibrations.get(str(item.criteria.get("calibration", ""))),
+            now=self._clock.now(),
+            deadline_s=self._config.inference_deadline_s,
+            derived=self._config.data_dir / "derived" / image_id,
+        )
+        return Run(image_id, item, scan, mime_type, pipeline, paths, self._pool.submit(job), attempts)
+
+    def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
+        early = {flight: outcome_now(flight.run) for flight in flights}
+        answers: dict[InFlight, Added | AgentError] = {}
+        with self._db.write(flights[0].capture.actor) as tx:
+            for flight in flights:
+                try:
+                    session = flight.capture.place(tx)
+                except AgentError as error:
+                    answers[flight] = error
+                else:
+                    answers[flight] = self._write_one(tx, flight, session, early[flight])
+        for flight, answer in answers.items():
+            if isinstance(answer, Added):
+                self._after_write(flight, answer, early[flight])
+        return answers
+
+    def _write_one(
+        self,
+        tx: sqlite3.Connection,
+        flight: InFlight,
+        session: Session,
+        outcome: JobResult | AgentError | None,
+    ) -> Added:
+        """The image's row and, if the outcome is known, its verdict and the session's progress."""
+        ai = flight.run.item.ai_enabled
+        state, failure = ImageState.INSPECTING if ai else ImageState.CAPTURED, None
+        if ai and outcome is not None:
+            state, failure = state_after(outcome)
+        image = self._image(flight, session.id, state, failure, attempts=int(ai))
+        insert(tx, "inspection_images", image_row(image, self._clock.now()))
+        verdict: Future[AiInspection | None] = Future()
+        if not ai:
+            verdict.set_result(None)
+            self._sessions.progress(tx, session)
+        elif outcome is not None:
+            verdict.set_result(self._insert_verdict(tx, flight.run, session, outcome))
+        elif session.status is not SessionStatus.IN_PROGRESS:
+            self._sessions.move(tx, session, SessionStatus.IN_PROGRESS)
+        return Added(image, verdict)
+
+    def _insert_verdict(
+        self, tx: sqlite3.Connection, run: Run, session: Session, outcome: JobResult | AgentError
+    ) -> AiInspection:
+        judged = Judged(run.image_id, session.id, run.item.id, run.pipeline, run.item.criteria, outcome)
+        result = build_result(judged, self._clock, self._config.review_share)
+        insert_result(tx, result)
+        self._sessions.progress(tx, session)
+        return result
+
+    def _after_write(self, flight: InFlight, added: Added, early: JobResult | AgentError | None) -> None:
+        self._notify("image", {"image_id": added.image.id, "session_id": added.image.session_id})
+        if early is None and flight.run.item.ai_enabled:
+            self._await(flight.run, added.image.session_id, added.verdict)
+        elif early is not None:
+            self._announce(added.image.session_id, added.verdict.result())
+
+    def _run_stored(self, image: Image, item: SnapshotItem, target: Target, attempts: int = 1) -> Added:
+        path = self._blobs.path_of(image.file_path)
+        run = self._start(image.id, item, scan_facts(target), image.mime_type, (path,), attempts)
+        added = Added(image, Future())
+        self._await(run, image.session_id, added.verdict)
+        return added
+
+    def _await(self, run: Run, session_id: str, verdict: Future[AiInspection | None]) -> None:
+        """When the run ends, tries again or has the recorder write the verdict."""
+
+        def ended(_: object) -> None:
+            outcome = outcome_of(run)
+            if isinstance(outcome, InferenceFailed) and outcome.code_ == "inference-stopped":
+                verdict.set_exception(outcome)  # the agent is stopping; `resume` runs it at the next start
+            elif is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
+                paths = (run.paths[-1],)
+                again = self._start(run.image_id, run.item, run.scan, run.mime_type, paths, run.attempts + 1)
+                self._await(again, session_id, verdict)
+            else:
+                self._recorder.put(Late(run, session_id, verdict, outcome))
+
+        if run.pipeline is None:
+            ended(None)
+        else:
+            run.ticket.result.add_done_callback(ended)
+
+    def _write_late(self, late: list[Late]) -> None:
+        """Writes the verdicts; if that fails, their images stay `inspecting` and `resume` runs them again."""
+        try:
+            with self._db.write(AGENT) as tx:
+                written = [(entry, self._write_one_late(tx, entry)) for entry in late]
+        except AgentError as error:
+            log.error("verdicts not written: %s", error.detail)
+            for entry in late:
+                entry.verdict.set_exception(error)
+            return
+        for entry, result in written:
+            entry.verdict.set_result(result)
+            self._announce(entry.session_id, result)
+
+    def _write_one_late(self, tx: sqlite3.Connection, late: Late) -> AiInspection:
+        session, _ = any_session(tx, late.session_id)
+        state, failure = state_after(late.outcome)
+        images.set_state(tx, late.run.image_id, state, failure)
+        return self._insert_verdict(tx, late.run, session, late.outcome)
+
+    def _announce(self, session_id: str, result: AiInspection | None) -> None:
+        if result is not None:
+            facts = {name: getattr(result, name) for name in ("image_id", "item_id", "overall_result")}
+            self._notify("verdict", {"session_id": session_id, "result_id": result.id, **facts})
+
+    def _image(
+        self, flight: InFlight, session_id: str, state: ImageState, failure: str | None, attempts: int
+    ) -> Image:
+        capture, staged = flight.capture, flight.staged
+        return Image(
+            id=flight.run.image_id,
+            session_id=session_id,
+            item_id=capture.item.id,
+            file_path=staged.file_path,
+            file_size=len(capture.data),
+            sha256=capture.sha256,
+            mime_type=capture.info.mime_type,
+            width_px=capture.info.width_px,
+            height_px=capture.info.height_px,
+            captured_at=self._clock.now(),
+            captured_by=capture.actor.user_id,
+            source=capture.source,
+            origin=capture.origin,
+            state=state,
+            attempts=attempts,
+            failure=failure,
+        )
+
+
+def open_session(reader: sqlite3.Connection, session_id: str) -> tuple[Session, Target]:
+    """The session and its target. Raises NotFound, Conflict (`session-closed`)."""
+    session, target = any_session(reader, session_id)
+    if session.status in CLOSED:
+        raise Conflict(
+            f"The session is {session.status}; it takes no more images.",
+            code="session-closed",
+            hint="Start a new session for this product.",
+        )
+    return session, target
+
+
+def any_session(reader: sqlite3.Connection, session_id: str) -> tuple[Session, Target]:
+    session = sessions.get_session(reader, session_id)
+    target = sessions.get_target(reader, session.target_id) if session else None
+    if session is None or target is None:
+        raise NotFound(f"There is no session {session_id}.", code="unknown-session")
+    return session, target
+
+
+def item_of(session: Session, item_id: str) -> SnapshotItem:
+    """Raises NotFound (`unknown-item`)."""
+    for item in snapshot_items(session):
+        if item.id == item_id:
+            return item
+    raise NotFound(f"This session has no item {item_id}.", code="unknown-item")
+
+
+def scan_facts(target: Target) -> dict[str, str]:
+    """What a TEXT criterion may compare with: scan.text, scan.product_code, scan.lot, scan.serial."""
+    return {
+        "text": target.qr_code,
+        "product_code": target.product_code,
+        "lot": target.batch_id,
+        "serial": target.serial_no,
+    }
+
+
+def image_row(image: Image, now: str) -> dict[str, Any]:
+    return {**asdict(image), "created_at": now}
+
+
+def decode_error(flight: InFlight) -> AgentError | None:
+    """Why the picture cannot be taken, once that is known; without inference the daemon looks itself."""
+    error = flight.run.ticket.decoded.exception()
+    if isinstance(error, InferenceFailed):
+        try:
+            verify_whole(flight.capture.data)
+        except BadImage as bad:
+            return bad
+        return None
+    if error is None or isinstance(error, AgentError):
+        return error
+    raise error
+
+
+def outcome_of(run: Run) -> JobResult | AgentError:
+    """The result of a finished run, or the error that stopped it."""
+    if run.pipeline is None:
+        return InferenceFailed(
+            f"The pipeline of item {run.item.item_code} is not in force.",
+            code="pipeline-unavailable",
+            hint="Judge the item by eye, and have a technician look at `edge-agent status`.",
+        )
+    error = run.ticket.result.exception()
+    if isinstance(error, AgentError):
+        return error
+    result = run.ticket.result.result()
+    assert result is not None, "a job with a plan has a result"
+    return result
+
+
+def outcome_now(run: Run) -> JobResult | AgentError | None:
+    """The outcome if the run has already ended well; a failed one goes the long way, to be tried again."""
+    if run.pipeline is None or not run.ticket.result.done() or run.ticket.result.exception():
+        return None
+    return run.ticket.result.result()
+
+
+def is_worth_another_run(outcome: JobResult | AgentError, attempts: int, limit: int) -> bool:
+    """Crashes and deadlines may be the machine's fault; anything else would only repeat itself."""
+    if not isinstance(outcome, InferenceFailed) or attempts >= limit:
+        return False
+    return outcome.code_ in ("inference-crash", "inference-timeout")

@@ -1,0 +1,1 @@
+"""Masters without a server: bundles, model packages, people, calibrations."""

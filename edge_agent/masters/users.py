@@ -1,0 +1,126 @@
+"""People who may log in here: added, given a password, disabled; each with an audit entry.
+
+Rules of this file:
+- A password is kept as an argon2id hash only and is never logged, returned or put in an error.
+- People are never deleted: what they judged points at them. The last active admin cannot be disabled.
+- A changed password or a disabled user ends that person's logins.
+- A user that a bundle brought may be changed here; the next import changes back only what the bundle changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_agent.clock import Clock
+from edge_agent.errors import BadDefinition, BadInput, Conflict, NotFound
+from edge_agent.inference.documents import problems_of
+from edge_agent.masters.bundle import Code, Email, Text
+from edge_agent.models import Actor, Role, User
+from edge_agent.store import audit, users
+from edge_agent.store.database import Database, insert
+
+MAX_PASSWORD_CHARACTERS = 256
+
+
+class _NewUser(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    username: Code
+    full_name: Text
+    role: Role
+    email: Email | None = None
+
+
+class Users:
+    """`min_password` characters at least (8; the demo takes less)."""
+
+    def __init__(self, database: Database, clock: Clock, *, min_password: int = 8) -> None:
+        self._db, self._clock, self._min_password = database, clock, min_password
+
+    def list(self) -> list[User]:
+        """Everyone, also who may no longer log in, by username."""
+        with self._db.read() as reader:
+            return users.list_users(reader)
+
+    def add(
+        self,
+        username: str,
+        full_name: str,
+        role: Role,
+        password: str,
+        actor: Actor,
+        *,
+        email: str | None = None,
+    ) -> User:
+        """Adds a person. Raises BadDefinition (bad fields), BadInput (`weak-password`), Conflict (`exists`)."""
+        fields = {"username": username, "full_name": full_name, "role": role, "email": email}
+        try:
+            new = _NewUser.model_validate(fields)
+        except ValidationError as error:
+            raise BadDefinition("the user cannot be added", problems_of(error, "", "")) from None
+        password_hash = self._checked_hash(password)
+        now = self._clock.now()
+        row = new.model_dump() | {"role": new.role.value, "password_hash": password_hash}
+        row |= {"server_id": self._clock.new_id(), "created_at": now, "updated_at": now}
+        try:
+            with self._db.write(actor) as tx:
+                insert(tx, "users", row)
+                audit.append(tx, "user.add", "users", username, {"role": new.role.value})
+        except sqlite3.IntegrityError:
+            raise Conflict(
+                f"The user name {username} or the address is taken.",
+                code="exists",
+                hint="Choose another one; names of disabled users stay taken.",
+            ) from None
+        return self._get(username)
+
+    def set_password(self, username: str, password: str, actor: Actor) -> None:
+        """Gives a new password and ends the person's logins. Raises NotFound, BadInput (`weak-password`)."""
+        user, password_hash = self._get(username), self._checked_hash(password)
+        with self._db.write(actor) as tx:
+            users.set_password(tx, user.id, password_hash, self._clock.now())
+            audit.append(tx, "user.password", "users", username)
+
+    def set_active(self, username: str, is_active: bool, actor: Actor) -> User:
+        """Lets a person log in, or no longer. Raises NotFound, Conflict (`last-admin`)."""
+        with self._db.write(actor) as tx:
+            everyone = users.list_users(tx)
+            user = _named(everyone, username)
+            if user.is_active != is_active:
+                admins = [other for other in everyone if other.role is Role.ADMIN and other.is_active]
+                if not is_active and [admin.id for admin in admins] == [user.id]:
+                    raise Conflict(
+                        f"{username} is the last admin who can log in.",
+                        code="last-admin",
+                        hint="Add another admin first.",
+                    )
+                users.set_active(tx, user.id, is_active, self._clock.now())
+                audit.append(tx, "user.enable" if is_active else "user.disable", "users", username)
+        return self._get(username)
+
+    def _checked_hash(self, password: str) -> str:
+        if not self._min_password <= len(password) <= MAX_PASSWORD_CHARACTERS:
+            raise BadInput(
+                f"A password has {self._min_password} to {MAX_PASSWORD_CHARACTERS} characters.",
+                code="weak-password",
+                hint="Choose a longer one; several words are easy to remember.",
+            )
+        return hash_password(password)
+
+    def _get(self, username: str) -> User:
+        return _named(self.list(), username)
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash in its encoded form, with the library's present parameters."""
+    from argon2 import PasswordHasher
+
+    return PasswordHasher().hash(password)
+
+
+def _named(everyone: list[User], username: str) -> User:
+    user = next((user for user in everyone if user.username == username), None)
+    if user is None:
+        raise NotFound(f"There is no user {username}.", code="unknown-user")
+    return user

@@ -1,0 +1,202 @@
+"""Whether a bundle's parts fit each other and what is already here: every fault at its place.
+
+Rules of this file:
+- Pure: compiles and compares, reads nothing.
+- Judged is the state after the import: pipelines against the models that would then be active, items against
+  the pipelines they would then use, also those of products the bundle does not name.
+- What was broken before and is not touched by the bundle does not stop an import that may be the cure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.errors import BadDefinition, Problem
+from edge_agent.inference.criteria import Criteria, RangeRule, parse_criteria
+from edge_agent.inference.plan import ModelKey, Plan, fit
+from edge_agent.inspection.running import Parts, compile_one, parts_of
+from edge_agent.masters.bundle import Bundle
+from edge_agent.masters.changes import (
+    CALIBRATIONS,
+    ITEMS,
+    PIPELINES,
+    PRODUCTS,
+    Changes,
+    Present,
+    Row,
+    packages_after,
+)
+from edge_agent.models import ModelPackage
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def verify_bundle(
+    bundle: Bundle, changes: Changes, packages: Sequence[ModelPackage], present: Present
+) -> Verified:
+    """`packages` are those of the bundle that could be read; `changes` what it would change."""
+    problems = [*bundle.problems, *changes.problems]
+    after = packages_after(present.packages, packages, changes.activate)
+    parts = parts_of(after, present.assets | bundle.assets.keys())
+    plans, faults = _compile_bundle(bundle, parts)
+    problems += faults
+    pipelines = {row["id"]: row["code"] for row in present.tables[PIPELINES].values()}
+    pipelines |= {
+        change.row["id"]: change.row["code"] for change in changes.rows if change.table == PIPELINES
+    }
+    others, faults = _compile_others(bundle, parts, parts_of(present.packages, present.assets), present)
+    problems += faults
+    plans = {**others, **plans}
+    classes = classes_of(after)
+    problems += _check_items(bundle, plans, classes)
+    problems += _check_other_items(
+        changes, {code: plans[code] for code in plans}, pipelines, classes, present
+    )
+    return Verified(tuple(problems), (*changes.warnings, *_warnings(bundle, plans.values(), present)))
+
+
+def classes_of(packages: Iterable[ModelPackage]) -> dict[ModelKey, tuple[str, ...]]:
+    """Model → the labels it can answer, where it has labels."""
+    named = {(p.name, p.version): tuple(p.manifest.get("output", {}).get("classes", ())) for p in packages}
+    return {key: labels for key, labels in named.items() if labels}
+
+
+def check_models(
+    pipelines: Iterable[Row],
+    items: Iterable[Row],
+    before: Sequence[ModelPackage],
+    after: Sequence[ModelPackage],
+    assets: frozenset[str],
+) -> list[Problem]:
+    """What a change of models alone would break: active pipelines that compiled before, items that fitted."""
+    old, new = parts_of(before, assets), parts_of(after, assets)
+    active = [row for row in pipelines if row["is_active"]]
+    plans, problems = _compile_rows(active, new, old)
+    by_id = {row["id"]: plans[row["code"]] for row in active if row["code"] in plans}
+    classes = classes_of(after)
+    for row in items:
+        if row["is_active"] and row["ai_enabled"] and row["pipeline_id"] in by_id:
+            problems += _fit_row(row, row["item_code"], by_id[row["pipeline_id"]], classes)
+    return problems
+
+
+def _compile_bundle(bundle: Bundle, parts: Parts) -> tuple[dict[str, Plan], list[Problem]]:
+    plans, problems = {}, []
+    for code, document in bundle.pipelines.items():
+        file = f"pipelines/{code}.json"
+        if document is None:  # unreadable: reported when it was read
+            continue
+        try:
+            plans[code] = compile_one(document, parts, file)[1]
+        except BadDefinition as error:
+            problems += error.problems
+        stated = document.get("code") if isinstance(document, dict) else code
+        if isinstance(stated, str) and stated != code:
+            problems.append(Problem(file, "/code", "name-mismatch", f"the file is called {code}.json"))
+    return plans, problems
+
+
+def _compile_others(
+    bundle: Bundle, parts: Parts, before: Parts, present: Present
+) -> tuple[dict[str, Plan], list[Problem]]:
+    """The active pipelines that the bundle does not bring; a problem is one the bundle causes."""
+    rows = present.tables[PIPELINES].values()
+    return _compile_rows(
+        [r for r in rows if r["is_active"] and r["code"] not in bundle.pipelines], parts, before
+    )
+
+
+def _compile_rows(rows: Iterable[Row], parts: Parts, before: Parts) -> tuple[dict[str, Plan], list[Problem]]:
+    plans: dict[str, Plan] = {}
+    problems: list[Problem] = []
+    for row in rows:
+        document = json.loads(row["definition"])
+        try:
+            plans[row["code"]] = compile_one(document, parts)[1]
+        except BadDefinition as error:
+            if _compiles(document, before):
+                problems += [
+                    Problem("", "", "breaks-pipeline", f"pipeline {row['code']}: {problem.message}")
+                    for problem in error.problems
+                ]
+    return plans, problems
+
+
+def _compiles(document: Any, parts: Parts) -> bool:
+    try:
+        compile_one(document, parts)
+    except BadDefinition:
+        return False
+    return True
+
+
+def _check_items(
+    bundle: Bundle, plans: Mapping[str, Plan], classes: Mapping[ModelKey, tuple[str, ...]]
+) -> Iterator[Problem]:
+    for placed in bundle.items:
+        item, place = placed.row, f"{placed.pointer}/criteria"
+        try:
+            criteria = parse_criteria(item.criteria, placed.file, place, item.inspection_type)
+        except BadDefinition as error:
+            yield from error.problems
+            continue
+        plan = plans.get(item.pipeline or "")
+        if item.ai_enabled and plan is not None:
+            yield from fit(plan, criteria, classes, placed.file, place)
+
+
+def _check_other_items(
+    changes: Changes,
+    plans: Mapping[str, Plan],
+    codes: Mapping[str, str],
+    classes: Mapping[ModelKey, tuple[str, ...]],
+    present: Present,
+) -> Iterator[Problem]:
+    """Items the bundle leaves as they are, whose pipeline it changes."""
+    written = {change.row["id"] for change in changes.rows if change.table == ITEMS}
+    changed = {c.row["id"] for c in changes.rows if c.table == PIPELINES and c.kind == "changed"}
+    products = {row["id"]: row["product_code"] for row in present.tables[PRODUCTS].values()}
+    for row in present.tables[ITEMS].values():
+        plan = plans.get(codes.get(row["pipeline_id"] or "", ""))
+        touched = row["pipeline_id"] in changed or changes.activate
+        if plan and touched and row["is_active"] and row["ai_enabled"] and row["id"] not in written:
+            yield from _fit_row(row, f"{products[row['target_id']]}/{row['item_code']}", plan, classes)
+
+
+def _fit_row(
+    row: Row, name: str, plan: Plan, classes: Mapping[ModelKey, tuple[str, ...]]
+) -> Iterator[Problem]:
+    try:
+        criteria = parse_criteria(json.loads(row["criteria"]))
+    except BadDefinition:  # it was refused or damaged before; not this change's doing
+        return
+    for problem in fit(plan, criteria, classes):
+        yield Problem("", "", "breaks-item", f"item {name}: {problem.message}")
+
+
+def _warnings(bundle: Bundle, plans: Iterable[Plan], present: Present) -> Iterator[Problem]:
+    known = {key[0] for key in present.tables[CALIBRATIONS]} | {c.row.name for c in bundle.calibrations}
+    for placed in bundle.items:
+        name = _calibration_of(placed.row.criteria)
+        if name is not None and name not in known:
+            message = f"calibration {name} is not here yet: the item is REVIEW until it is"
+            yield placed.problem("criteria/calibration", "missing-calibration", message)
+    used = {asset for plan in plans for asset in plan.assets}
+    for sha256, file in bundle.assets.items():
+        if sha256 not in used:
+            yield Problem(file, "", "unused-asset", f"no pipeline names sha256:{sha256}")
+
+
+def _calibration_of(document: dict[str, Any]) -> str | None:
+    try:
+        criteria: Criteria = parse_criteria(document)
+    except BadDefinition:
+        return None
+    return criteria.calibration if isinstance(criteria, RangeRule) else None

@@ -1,0 +1,177 @@
+"""Targets and sessions: what was put on the bench, and how far its inspection is.
+
+Rules of this file:
+- SQL only; which status may follow which is `inspection.rules`' to say.
+- Lists page by key (started_at, id), never by offset: page 10,000 costs what page 1 does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.models import Session, SessionStatus, Target
+from edge_agent.store.records import columns, many, one
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """What to list; None = any. `since` ≤ started_at < `until`, RFC 3339."""
+
+    product_id: str | None = None
+    user_id: int | None = None
+    status: SessionStatus | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """One line of the history."""
+
+    id: str
+    status: SessionStatus
+    final_result: str | None
+    started_at: str
+    completed_at: str | None
+    product_id: str
+    user_id: int | None
+    source: str
+    target_id: str
+    product_code: str
+    batch_id: str
+    serial_no: str
+    qr_code: str
+
+
+def get_target(reader: sqlite3.Connection, target_id: str) -> Target | None:
+    return one(
+        Target, reader.execute(f"SELECT {columns(Target)} FROM inspection_targets WHERE id = ?", (target_id,))
+    )
+
+
+def find_target(reader: sqlite3.Connection, qr_code: str) -> Target | None:
+    """The newest target with exactly this code."""
+    sql = (
+        f"SELECT {columns(Target)} FROM inspection_targets WHERE qr_code = ? "
+        "ORDER BY created_at DESC, id DESC LIMIT 1"
+    )
+    return one(Target, reader.execute(sql, (qr_code,)))
+
+
+def get_session(reader: sqlite3.Connection, session_id: str) -> Session | None:
+    sql = f"SELECT {columns(Session)} FROM inspection_sessions WHERE id = ?"
+    return one(Session, reader.execute(sql, (session_id,)))
+
+
+def open_session_of(reader: sqlite3.Connection, target_id: str) -> Session | None:
+    """The target's newest session that is not finished."""
+    sql = (
+        f"SELECT {columns(Session)} FROM inspection_sessions WHERE target_id = ? "
+        "AND status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED') ORDER BY started_at DESC, id DESC LIMIT 1"
+    )
+    return one(Session, reader.execute(sql, (target_id,)))
+
+
+def open_session_of_serial(
+    reader: sqlite3.Connection, product_id: str, serial_no: str, *, automatic: bool
+) -> Session | None:
+    """The newest open session of that serial number, made by a hot folder or by a person."""
+    sql = f"""
+        SELECT {columns(Session, "s.")} FROM inspection_targets t
+        JOIN inspection_sessions s ON s.target_id = t.id
+        WHERE t.serial_no = ? AND t.serial_no <> '' AND t.product_id = ? AND (s.source = 'folder') = ?
+              AND s.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
+        ORDER BY s.started_at DESC, s.id DESC LIMIT 1
+    """
+    return one(Session, reader.execute(sql, (serial_no, product_id, automatic)))
+
+
+def open_session_of_product(reader: sqlite3.Connection, product_id: str) -> Session | None:
+    """The newest open session a person started for the product."""
+    sql = f"""
+        SELECT {columns(Session)} FROM inspection_sessions
+        WHERE product_id = ? AND source = 'inspector'
+              AND status IN ('PENDING', 'IN_PROGRESS', 'AI_COMPLETED', 'HUMAN_REVIEW')
+        ORDER BY started_at DESC, id DESC LIMIT 1
+    """
+    return one(Session, reader.execute(sql, (product_id,)))
+
+
+def change_status(
+    tx: sqlite3.Connection,
+    session: Session,
+    status: SessionStatus,
+    now: str,
+    *,
+    final_result: str | None = None,
+    reason: str | None = None,
+    completed_at: str | None = None,
+) -> bool:
+    """Moves the session on, if nobody else has since it was read; False if somebody has."""
+    changed = tx.execute(
+        """
+        UPDATE inspection_sessions
+        SET status = ?, final_result = ?, reason = ?, completed_at = ?, version = version + 1, updated_at = ?
+        WHERE id = ? AND version = ?
+        """,
+        (status, final_result, reason, completed_at, now, session.id, session.version),
+    )
+    return changed.rowcount == 1
+
+
+def list_sessions(
+    reader: sqlite3.Connection, wanted: HistoryFilter, after: tuple[str, str] | None, limit: int
+) -> list[SessionSummary]:
+    """Newest first; `after` = (started_at, id) of the last line of the page before."""
+    where: list[str] = []
+    args: list[Any] = []
+    for column, value in (
+        ("s.product_id = ?", wanted.product_id),
+        ("s.user_id = ?", wanted.user_id),
+        ("s.status = ?", wanted.status),
+        ("s.started_at >= ?", wanted.since),
+        ("s.started_at < ?", wanted.until),
+    ):
+        if value is not None:
+            where.append(column)
+            args.append(value)
+    if after is not None:
+        where.append("(s.started_at, s.id) < (?, ?)")
+        args.extend(after)
+    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    sql = f"""
+        SELECT s.id, s.status, s.final_result, s.started_at, s.completed_at, s.product_id, s.user_id,
+               s.source, s.target_id, t.product_code, t.batch_id, t.serial_no, t.qr_code
+        FROM inspection_sessions s JOIN inspection_targets t ON t.id = s.target_id
+        {clause} ORDER BY s.started_at DESC, s.id DESC LIMIT ?
+    """
+    return many(SessionSummary, reader.execute(sql, (*args, limit)))
+
+
+def list_targets(
+    reader: sqlite3.Connection, qr_code: str | None, before_id: str | None, limit: int
+) -> list[Target]:
+    """Newest first; `before_id` = the last of the page before."""
+    wanted = [("qr_code = ?", qr_code), ("id < ?", before_id)]
+    where = [text for text, value in wanted if value is not None]
+    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    sql = f"SELECT {columns(Target)} FROM inspection_targets {clause} ORDER BY id DESC LIMIT ?"
+    args = [value for _, value in wanted if value is not None]
+    return many(Target, reader.execute(sql, (*args, limit)))
+
+
+def sessions_of(reader: sqlite3.Connection, target_id: str, limit: int = 100) -> list[Session]:
+    """The target's sessions, newest first."""
+    sql = (
+        f"SELECT {columns(Session)} FROM inspection_sessions WHERE target_id = ? "
+        "ORDER BY started_at DESC, id DESC LIMIT ?"
+    )
+    return many(Session, reader.execute(sql, (target_id, limit)))
+
+
+def count_open(reader: sqlite3.Connection) -> int:
+    sql = """SELECT count(*) FROM inspection_sessions
+             WHERE status IN ('PENDING', 'IN_PROGRESS', 'AI_COMPLETED', 'HUMAN_REVIEW')"""
+    return int(reader.execute(sql).fetchone()[0])

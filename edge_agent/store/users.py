@@ -1,0 +1,87 @@
+"""People and their logins.
+
+Rules of this file:
+- Password hashes and token hashes never leave this module except to be compared.
+- `users.id` is local; `server_id` is the person's identity on the wire.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from edge_agent.models import User
+from edge_agent.store.database import insert
+from edge_agent.store.records import columns, many, one
+
+
+def find_user(reader: sqlite3.Connection, username: str) -> tuple[User, str] | None:
+    """The active user and the password hash."""
+    sql = f"SELECT {columns(User)}, password_hash FROM users WHERE username = ? AND is_active = 1"
+    row = reader.execute(sql, (username,)).fetchone()
+    if row is None:
+        return None
+    user = get_user(reader, row["id"])
+    assert user is not None
+    return user, row["password_hash"]
+
+
+def get_user(reader: sqlite3.Connection, user_id: int) -> User | None:
+    sql = f"SELECT {columns(User)} FROM users WHERE id = ?"
+    return one(User, reader.execute(sql, (user_id,)))
+
+
+def list_users(reader: sqlite3.Connection) -> list[User]:
+    return many(User, reader.execute(f"SELECT {columns(User)} FROM users ORDER BY username"))
+
+
+def add_user(tx: sqlite3.Connection, row: Mapping[str, Any]) -> int:
+    """Inserts and returns the local id. Raises sqlite3.IntegrityError when name or e-mail is taken."""
+    insert(tx, "users", dict(row))
+    return int(tx.execute("SELECT last_insert_rowid()").fetchone()[0])
+
+
+def change_user(tx: sqlite3.Connection, user_id: int, changes: Mapping[str, Any], now: str) -> None:
+    """Sets the named columns; column names come from our own code."""
+    sets = "".join(f"{name} = ?, " for name in changes)
+    tx.execute(f"UPDATE users SET {sets}updated_at = ? WHERE id = ?", (*changes.values(), now, user_id))
+
+
+def set_password(tx: sqlite3.Connection, user_id: int, password_hash: str, now: str) -> None:
+    """Replaces the hash and ends every login of that user."""
+    tx.execute(
+        "UPDATE users SET password_hash = ?, updated_at = ? WHERE id = ?", (password_hash, now, user_id)
+    )
+    tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))
+
+
+def set_active(tx: sqlite3.Connection, user_id: int, is_active: bool, now: str) -> None:
+    tx.execute("UPDATE users SET is_active = ?, updated_at = ? WHERE id = ?", (is_active, now, user_id))
+    if not is_active:
+        tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))
+
+
+def end_logins(tx: sqlite3.Connection, server_id: str) -> None:
+    """Ends every login of the person with this identity."""
+    sql = "DELETE FROM login_tokens WHERE user_id = (SELECT id FROM users WHERE server_id = ?)"
+    tx.execute(sql, (server_id,))
+
+
+def add_login(tx: sqlite3.Connection, token_sha256: str, user_id: int, now: str, expires_at: str) -> None:
+    tx.execute("DELETE FROM login_tokens WHERE expires_at <= ?", (now,))
+    row = {"token_sha256": token_sha256, "user_id": user_id, "created_at": now, "expires_at": expires_at}
+    insert(tx, "login_tokens", row)
+
+
+def remove_login(tx: sqlite3.Connection, token_sha256: str) -> None:
+    tx.execute("DELETE FROM login_tokens WHERE token_sha256 = ?", (token_sha256,))
+
+
+def user_of_login(reader: sqlite3.Connection, token_sha256: str, now: str) -> User | None:
+    """Whose token this is, if it has not expired and the user is active."""
+    sql = (
+        f"SELECT {columns(User, 'u.')} FROM login_tokens t JOIN users u ON u.id = t.user_id "
+        "WHERE t.token_sha256 = ? AND t.expires_at > ? AND u.is_active = 1"
+    )
+    return one(User, reader.execute(sql, (token_sha256, now)))
