@@ -16,7 +16,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from edge_agent.models import (
 )
 from edge_agent.store import images, results, sessions
 from edge_agent.store.database import Database, insert
+from edge_agent.store.records import row_of
 
 SYNC_THREADS = 4
 
@@ -322,7 +323,9 @@ class Intake:
 
         def ended(_: object) -> None:
             outcome = outcome_of(run)
-            if is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
+            if isinstance(outcome, InferenceFailed) and outcome.code_ == "inference-stopped":
+                verdict.set_exception(outcome)  # the agent is stopping; `resume` runs it at the next start
+            elif is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
                 paths = (run.paths[-1],)
                 again = self._start(run.image_id, run.item, run.scan, run.mime_type, paths, run.attempts + 1)
                 self._await(again, session_id, verdict)
@@ -422,7 +425,7 @@ def scan_facts(target: Target) -> dict[str, str]:
 
 
 def image_row(image: Image, now: str) -> dict[str, Any]:
-    return {**asdict(image), "created_at": now}
+    return {**row_of(image), "created_at": now}
 
 
 def decode_error(flight: InFlight) -> AgentError | None:

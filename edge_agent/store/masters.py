@@ -63,6 +63,11 @@ def list_items(reader: sqlite3.Connection, product_id: str) -> list[Item]:
     return many(Item, reader.execute(sql, (product_id,)))
 
 
+def get_item(reader: sqlite3.Connection, item_id: str) -> Item | None:
+    sql = f"SELECT {columns(Item)} FROM inspection_items_master WHERE id = ?"
+    return one(Item, reader.execute(sql, (item_id,)))
+
+
 def list_pipelines(reader: sqlite3.Connection) -> list[Pipeline]:
     sql = f"SELECT {columns(Pipeline)} FROM pipelines WHERE is_active = 1 ORDER BY code"
     return many(Pipeline, reader.execute(sql))

@@ -61,15 +61,18 @@ def item_verdicts(reader: sqlite3.Connection, session_id: str) -> list[ItemVerdi
     return many(ItemVerdict, reader.execute(sql, (session_id,)))
 
 
-def review_list(reader: sqlite3.Connection, after: tuple[str, str] | None, limit: int) -> list[ReviewEntry]:
-    """What waits for a person, oldest first; `after` = (updated_at, session_id) of the page before."""
+def review_list(
+    reader: sqlite3.Connection, after: tuple[str, str, str] | None, limit: int
+) -> list[ReviewEntry]:
+    """What waits for a person, oldest first; `after` = updated_at, session_id, item_id of the last one seen."""
     sql = """
         SELECT v.session_id, v.item_id, v.image_id, v.ai_result_id, v.ai_result, v.review, v.updated_at,
                t.product_code, t.serial_no
         FROM item_verdicts v JOIN inspection_sessions s ON s.id = v.session_id
              JOIN inspection_targets t ON t.id = s.target_id
-        WHERE v.review IS NOT NULL AND v.human_result = '' AND (v.updated_at, v.session_id) > (?, ?)
+        WHERE v.review IS NOT NULL AND v.human_result = ''
+              AND (v.updated_at, v.session_id, v.item_id) > (?, ?, ?)
               AND s.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
-        ORDER BY v.updated_at, v.session_id LIMIT ?
+        ORDER BY v.updated_at, v.session_id, v.item_id LIMIT ?
     """
-    return many(ReviewEntry, reader.execute(sql, (*(after or ("", "")), limit)))
+    return many(ReviewEntry, reader.execute(sql, (*(after or ("", "", "")), limit)))

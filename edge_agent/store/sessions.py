@@ -150,6 +150,27 @@ def list_sessions(
     return many(SessionSummary, reader.execute(sql, (*args, limit)))
 
 
+def list_targets(
+    reader: sqlite3.Connection, qr_code: str | None, before_id: str | None, limit: int
+) -> list[Target]:
+    """Newest first; `before_id` = the last of the page before."""
+    wanted = [("qr_code = ?", qr_code), ("id < ?", before_id)]
+    where = [text for text, value in wanted if value is not None]
+    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    sql = f"SELECT {columns(Target)} FROM inspection_targets {clause} ORDER BY id DESC LIMIT ?"
+    args = [value for _, value in wanted if value is not None]
+    return many(Target, reader.execute(sql, (*args, limit)))
+
+
+def sessions_of(reader: sqlite3.Connection, target_id: str, limit: int = 100) -> list[Session]:
+    """The target's sessions, newest first."""
+    sql = (
+        f"SELECT {columns(Session)} FROM inspection_sessions WHERE target_id = ? "
+        "ORDER BY started_at DESC, id DESC LIMIT ?"
+    )
+    return many(Session, reader.execute(sql, (target_id, limit)))
+
+
 def count_open(reader: sqlite3.Connection) -> int:
     sql = """SELECT count(*) FROM inspection_sessions
              WHERE status IN ('PENDING', 'IN_PROGRESS', 'AI_COMPLETED', 'HUMAN_REVIEW')"""

@@ -8,6 +8,8 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 from edge_agent.models import User
 from edge_agent.store.database import insert
@@ -32,6 +34,18 @@ def get_user(reader: sqlite3.Connection, user_id: int) -> User | None:
 
 def list_users(reader: sqlite3.Connection) -> list[User]:
     return many(User, reader.execute(f"SELECT {columns(User)} FROM users ORDER BY username"))
+
+
+def add_user(tx: sqlite3.Connection, row: Mapping[str, Any]) -> int:
+    """Inserts and returns the local id. Raises sqlite3.IntegrityError when name or e-mail is taken."""
+    insert(tx, "users", dict(row))
+    return int(tx.execute("SELECT last_insert_rowid()").fetchone()[0])
+
+
+def change_user(tx: sqlite3.Connection, user_id: int, changes: Mapping[str, Any], now: str) -> None:
+    """Sets the named columns; column names come from our own code."""
+    sets = "".join(f"{name} = ?, " for name in changes)
+    tx.execute(f"UPDATE users SET {sets}updated_at = ? WHERE id = ?", (*changes.values(), now, user_id))
 
 
 def set_password(tx: sqlite3.Connection, user_id: int, password_hash: str, now: str) -> None:

@@ -1,0 +1,147 @@
+"""The web application: guard, errors, routers, and the console's files.
+
+Rules of this file:
+- Everything comes in as `Services`; nothing is read from the environment and nothing starts here.
+- Handlers are plain functions on the thread pool; only streams are asynchronous.
+- No telemetry, and no page that would ask another server for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
+from starlette.staticfiles import StaticFiles
+
+from edge_agent import __version__
+from edge_agent.api import problems
+from edge_agent.api.guard import Admission, Guard
+from edge_agent.api.logins import Logins
+from edge_agent.api.problems import ProblemDocument
+from edge_agent.api.routers import (
+    audit,
+    cameras,
+    events,
+    exports,
+    folders,
+    images,
+    logins,
+    masters,
+    models,
+    pipelines,
+    results,
+    scans,
+    sessions,
+    settings,
+    statistics,
+    sync,
+    system,
+    targets,
+    upkeep,
+    users,
+)
+from edge_agent.api.services import Services
+from edge_agent.api.streams import Streams
+from edge_agent.api.uploads import MAX_JSON_BYTES
+
+PREFIX = "/api/v1"
+ROUTERS = (
+    logins.router,
+    scans.router,
+    targets.router,
+    sessions.router,
+    images.router,
+    results.router,
+    cameras.router,
+    folders.router,
+    masters.router,
+    masters.calibrations,
+    models.router,
+    models.uploads,
+    pipelines.router,
+    users.router,
+    settings.router,
+    statistics.router,
+    audit.router,
+    exports.router,
+    sync.router,
+    system.router,
+    upkeep.router,
+    events.router,
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application for these services; `app.state.streams.close()` ends the open event streams."""
+    app = bare_app()
+    app.state.services = services
+    app.state.logins = Logins(services.database, services.clock, services.config, services.install_token)
+    app.state.streams = Streams(services.events, services.clock.random(4).hex())
+    app.state.started_at = services.clock.now()
+    admission = Admission.of(services.config.allowed_hosts, services.config.allowed_origins)
+    app.add_middleware(Guard, admission=admission)
+    app.mount("/console", StaticFiles(directory=console_dir()), name="console")
+    app.add_api_route("/", _open_console, include_in_schema=False)
+    return app
+
+
+def bare_app() -> FastAPI:
+    """Routes and errors without services: what the OpenAPI document is made from."""
+    app = FastAPI(
+        title="ImageFlowCanvas Edge Agent",
+        version=__version__,
+        description="Visual inspection on this machine. Times are RFC 3339 UTC, errors RFC 9457 problems.",
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        max_body_size=MAX_JSON_BYTES,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+        generate_unique_id_function=operation_id,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+        lifespan=_lifespan,
+    )
+    api = APIRouter(prefix=PREFIX)
+    for router in ROUTERS:
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(system.probes)
+    problems.install(app)
+    return app
+
+
+def operation_id(route: APIRoute) -> str:
+    """The function's name: what a generated client calls the operation."""
+    return route.name
+
+
+def api_routes(app: FastAPI) -> Iterator[APIRoute]:
+    """Every operation there is."""
+    yield from (route for route in app.routes if isinstance(route, APIRoute))
+
+
+def console_dir() -> Path:
+    """The console's built files, or the placeholder in their stead."""
+    return Path(str(files("edge_agent.api") / "static"))
+
+
+async def _open_console() -> FileResponse:
+    return FileResponse(console_dir() / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    if (streams := getattr(app.state, "streams", None)) is not None:
+        streams.close()
+
+
+_PROBLEM = {
+    "model": ProblemDocument,
+    "description": "What went wrong, and what to do about it.",
+    "content": {problems.MEDIA_TYPE: {}},
+}

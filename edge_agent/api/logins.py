@@ -1,0 +1,159 @@
+"""Who is asking: passwords, login tokens, the install token.
+
+Rules of this file:
+- A password is argon2id; an unknown name costs the same work as a wrong password.
+- Of a token only the sha256 is stored. Whoever can read the install token file owns the data directory.
+- Failed attempts slow down that one name, for half a minute at most: nobody can lock a colleague out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.config import Config
+from edge_agent.errors import BadInput, Busy, Denied
+from edge_agent.models import Actor, User
+from edge_agent.store import audit, users
+from edge_agent.store.database import Database
+
+FREE_ATTEMPTS = 3
+MAX_WAIT_S = 30.0
+FORGET_S = 600.0
+MAX_NAMES = 1000
+PARALLEL_CHECKS = 2
+MIN_PASSWORD = 8
+MAX_PASSWORD = 256
+NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A fresh login; `token` is shown once and stored nowhere."""
+
+    token: str
+    expires_at: str
+    user: User
+
+
+class Attempts:
+    """Failed logins by name: how long the next one has to wait. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait_s(self, name: str, now: float) -> float:
+        """Seconds until another attempt for this name is looked at; 0 = now."""
+        with self._lock:
+            count, last = self._failed.get(name, (0, now))
+        return max(0.0, last + pause_s(count) - now)
+
+    def failed(self, name: str, now: float) -> None:
+        with self._lock:
+            count, last = self._failed.pop(name, (0, now))
+            self._failed[name] = (1 if now - last > FORGET_S else count + 1, now)
+            if len(self._failed) > MAX_NAMES:
+                self._failed.popitem(last=False)
+
+    def succeeded(self, name: str) -> None:
+        with self._lock:
+            self._failed.pop(name, None)
+
+
+def pause_s(failed: int) -> float:
+    """Three attempts are free, then 1, 2, 4 … seconds, never more than half a minute."""
+    over = failed - FREE_ATTEMPTS
+    return 0.0 if over < 0 else float(min(2.0 ** min(over, 10), MAX_WAIT_S))
+
+
+def sha256_of(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Logins:
+    """Logs people in and out, and says whose token one is."""
+
+    def __init__(self, database: Database, clock: Clock, config: Config, install_token: str) -> None:
+        self._db, self._clock, self._config = database, clock, config
+        self._install_sha256 = sha256_of(install_token) if install_token else ""
+        self._hasher = PasswordHasher()
+        self._attempts = Attempts()
+        self._checking = threading.BoundedSemaphore(PARALLEL_CHECKS)
+
+    def log_in(self, username: str, password: str) -> Login:
+        """Raises Denied (`login-failed`, whatever was wrong), Busy (`login-slowed`)."""
+        name = username.casefold()
+        if wait_s := self._attempts.wait_s(name, self._clock.monotonic()):
+            raise Busy(
+                f"Too many failed logins for this name; try again in {wait_s:.0f} s.",
+                code="login-slowed",
+                hint="Wait the seconds named, then try again; other users can log in.",
+                retry_after_s=wait_s,
+            )
+        user = self._checked(username, password)
+        if user is None:
+            self._attempts.failed(name, self._clock.monotonic())
+            raise Denied(
+                "User name or password is wrong.",
+                code="login-failed",
+                hint="Check both; an administrator can set a new password.",
+            )
+        self._attempts.succeeded(name)
+        return self._grant(user)
+
+    def log_out(self, token: str, actor: Actor) -> None:
+        with self._db.write(actor) as tx:
+            users.remove_login(tx, sha256_of(token))
+            audit.append(tx, "logout", "users", str(actor.user_id))
+
+    def user_of(self, token: str) -> User | None:
+        """Whose login this token is; None when it is none, has expired or was ended."""
+        with self._db.read() as reader:
+            return users.user_of_login(reader, sha256_of(token), self._clock.now())
+
+    def is_install_token(self, token: str) -> bool:
+        return bool(self._install_sha256) and hmac.compare_digest(sha256_of(token), self._install_sha256)
+
+    def hash_password(self, password: str) -> str:
+        """The argon2id hash to store. Raises BadInput (`password-unfit`)."""
+        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+            raise BadInput(
+                f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.",
+                code="password-unfit",
+                hint=f"Choose one with at least {MIN_PASSWORD} characters.",
+            )
+        with self._checking:
+            return self._hasher.hash(password)
+
+    def is_password(self, user: User, password: str) -> bool:
+        """Whether it is this user's present password."""
+        found = self._checked(user.username, password)
+        return found is not None and found.id == user.id
+
+    def _checked(self, username: str, password: str) -> User | None:
+        with self._db.read() as reader:
+            found = users.find_user(reader, username)
+        user, stored = found if found and found[1] else (None, NOBODY)
+        try:
+            with self._checking:
+                self._hasher.verify(stored, password[: MAX_PASSWORD + 1])
+        except (VerificationError, InvalidHashError):
+            return None
+        return user
+
+    def _grant(self, user: User) -> Login:
+        token = urlsafe_b64encode(self._clock.random(32)).decode().rstrip("=")
+        expires_at = to_rfc3339(self._clock.time() + self._config.login_hours * 3600)
+        with self._db.write(Actor(user.username, user.id, user.role)) as tx:
+            users.add_login(tx, sha256_of(token), user.id, self._clock.now(), expires_at)
+            audit.append(tx, "login", "users", user.server_id)
+        return Login(token, expires_at, user)

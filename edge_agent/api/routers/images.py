@@ -1,0 +1,222 @@
+"""Photographs: taken in, judged by the AI, looked at."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as NotYet
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from edge_agent.api.auth import Anyone, Has, Principal
+from edge_agent.api.bodies import CaptureRequest, Id, ImageBody, ImageReply
+from edge_agent.api.files import FOR_EVER, send_file
+from edge_agent.api.idempotency import KeyedRoute
+from edge_agent.api.services import Services
+from edge_agent.api.uploads import MAX_PICTURE_BYTES, PICTURE_BODY, APicture
+from edge_agent.api.views import image_reply, is_blinded, is_withheld, shown_image, shown_results
+from edge_agent.clock import from_rfc3339
+from edge_agent.errors import AgentError, Denied, NotFound
+from edge_agent.inference.jobs import Job
+from edge_agent.inspection.intake import Added
+from edge_agent.models import Image, ImageSource, ItemVerdict
+from edge_agent.store import images, results
+
+router = APIRouter(tags=["images"], route_class=KeyedRoute)
+
+Wait = Annotated[bool, Query(description="Answer when the AI's verdict is durable.")]
+WaitS = Annotated[float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait for it.")]
+RENDERING_S = 10.0
+THUMBNAIL_S = 20.0
+JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.post(
+    "/sessions/{session_id}/items/{item_id}/images",
+    status_code=201,
+    openapi_extra=PICTURE_BODY,
+    max_body_size=MAX_PICTURE_BYTES,
+    responses={200: {"model": ImageReply}, 202: {"model": ImageReply}},
+)
+def add_image(
+    session_id: Id,
+    item_id: Id,
+    picture: APicture,
+    who: Anyone,
+    has: Has,
+    response: Response,
+    wait: Wait = True,
+    wait_s: WaitS = 10.0,
+) -> ImageReply:
+    """Stores one image of an item; durable when answered.
+
+    201 with the AI's verdict, 202 while that is under way (look at the Location), 200 for bytes already here.
+    """
+    added = has.intake.add(
+        session_id, item_id, picture.data, source=ImageSource.UPLOAD, origin=picture.name, actor=who.actor
+    )
+    return _reply(added, who, has, response, wait_s if wait else 0.0)
+
+
+@router.post(
+    "/sessions/{session_id}/items/{item_id}/captures",
+    status_code=201,
+    responses={200: {"model": ImageReply}, 202: {"model": ImageReply}},
+)
+def capture_image(
+    session_id: Id,
+    item_id: Id,
+    body: CaptureRequest,
+    who: Anyone,
+    has: Has,
+    response: Response,
+    wait: Wait = True,
+    wait_s: WaitS = 10.0,
+) -> ImageReply:
+    """Takes a picture with a camera and stores it; answers as an upload does."""
+    data = has.cameras.capture(body.camera)
+    added = has.intake.add(
+        session_id, item_id, data, source=ImageSource.CAMERA, origin=body.camera, actor=who.actor
+    )
+    return _reply(added, who, has, response, wait_s if wait else 0.0)
+
+
+@router.get("/images/{image_id}")
+def get_image(image_id: Id, who: Anyone, has: Has) -> ImageBody:
+    """One image and every AI result on it."""
+    with has.database.snapshot() as reader:
+        image = _image(has, image_id)
+        verdict = _verdict(results.item_verdicts(reader, image.session_id), image.item_id)
+        runs = [r for r in results.list_ai_results(reader, image.session_id) if r.image_id == image_id]
+    blinded = is_blinded(who.role, blind_mode=has.config.blind_mode)
+    hidden = is_withheld(verdict, blinded=blinded)
+    known = {image.item_id: verdict} if verdict else {}
+    return ImageBody(shown_image(image, hidden=hidden), shown_results(runs, known, blinded=blinded), hidden)
+
+
+@router.post(
+    "/images/{image_id}/inspect",
+    status_code=201,
+    responses={202: {"model": ImageReply}},
+)
+def inspect_image(
+    image_id: Id, who: Anyone, has: Has, response: Response, wait: Wait = True, wait_s: WaitS = 10.0
+) -> ImageReply:
+    """Has the AI judge a stored image once more; the verdict is added to the earlier ones."""
+    return _reply(has.intake.inspect_again(image_id, who.actor), who, has, response, wait_s if wait else 0.0)
+
+
+@router.get("/images/{image_id}/original", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+def get_original(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
+    """The photograph, byte for byte as it came."""
+    image = _image(has, image_id)
+    path = has.blobs.path_of(image.file_path)
+    return send_file(request, path, image.mime_type, etag=image.sha256, cache=FOR_EVER)
+
+
+@router.get("/images/{image_id}/thumbnail", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+def get_thumbnail(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
+    """The photograph, small; drawn again if it is gone."""
+    image = _image(has, image_id)
+    path = _derived(has, image_id, "thumbnail")
+    if not path.is_file():
+        _draw_thumbnail(has, image)
+    return send_file(request, path, "image/jpeg")
+
+
+@router.get("/images/{image_id}/overlay", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+def get_overlay(image_id: Id, who: Anyone, has: Has, request: Request) -> Response:
+    """The photograph with what the AI found drawn on it."""
+    return _drawn(image_id, "overlay", who, has, request)
+
+
+@router.get("/images/{image_id}/heatmap", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+def get_heatmap(image_id: Id, who: Anyone, has: Has, request: Request) -> Response:
+    """Where the AI found the image unusual."""
+    return _drawn(image_id, "heatmap", who, has, request)
+
+
+def _reply(added: Added, who: Principal, has: Services, response: Response, wait_s: float) -> ImageReply:
+    image, is_done, result = added.image, True, None
+    try:
+        result = added.verdict.result(wait_s)
+    except (NotYet, AgentError):  # not durable yet: the image is, and its run goes on or starts again
+        is_done = False
+    if not is_done:
+        response.status_code = 202
+    elif added.is_duplicate:
+        response.status_code = 200
+    response.headers["Location"] = f"/api/v1/images/{image.id}"
+    hidden = is_blinded(who.role, blind_mode=has.config.blind_mode) and _is_undecided(has, image)
+    return image_reply(image, result, is_done=is_done, is_duplicate=added.is_duplicate, hidden=hidden)
+
+
+def _drawn(
+    image_id: str, kind: Literal["overlay", "heatmap"], who: Principal, has: Services, request: Request
+) -> Response:
+    image = _image(has, image_id)
+    if is_blinded(who.role, blind_mode=has.config.blind_mode) and _is_undecided(has, image):
+        raise Denied(
+            "The AI's verdict is shown once the item is decided.",
+            code="verdict-withheld",
+            hint="Judge the item by eye first.",
+        )
+    path = _derived(has, image_id, kind)
+    if not path.is_file():
+        raise _not_drawn(has, image, kind)
+    return send_file(request, path, "image/jpeg")
+
+
+def _not_drawn(has: Services, image: Image, kind: str) -> NotFound:
+    with has.database.read() as reader:
+        result = results.latest_ai_result(reader, image.id)
+    if result is not None and has.clock.time() - from_rfc3339(result.created_at) < RENDERING_S:
+        return NotFound(
+            f"The {kind} may still be being drawn.",
+            code="not-drawn-yet",
+            hint="Ask again in a second.",
+            retry_after_s=1,
+        )
+    return NotFound(
+        f"This image has no {kind}.",
+        code="nothing-drawn",
+        hint="Inspect the image again if its pipeline draws one.",
+    )
+
+
+def _draw_thumbnail(has: Services, image: Image) -> None:
+    job = Job(
+        job_id=has.clock.new_id(),
+        paths=(has.blobs.path_of(image.file_path),),
+        mime_type=image.mime_type,
+        plan=None,
+        criteria={},
+        scan={},
+        calibration=None,
+        now=has.clock.now(),
+        deadline_s=THUMBNAIL_S,
+        derived=has.config.data_dir / "derived" / image.id,
+    )
+    has.pool.submit(job).rendered.result(THUMBNAIL_S)
+
+
+def _derived(has: Services, image_id: str, kind: str) -> Path:
+    return has.config.data_dir / "derived" / f"{image_id}.{kind}.jpg"
+
+
+def _image(has: Services, image_id: str) -> Image:
+    with has.database.read() as reader:
+        image = images.get_image(reader, image_id)
+    if image is None:
+        raise NotFound(f"There is no image {image_id}.", code="unknown-image")
+    return image
+
+
+def _is_undecided(has: Services, image: Image) -> bool:
+    with has.database.read() as reader:
+        verdict = _verdict(results.item_verdicts(reader, image.session_id), image.item_id)
+    return is_withheld(verdict, blinded=True)
+
+
+def _verdict(verdicts: list[ItemVerdict], item_id: str) -> ItemVerdict | None:
+    return next((verdict for verdict in verdicts if verdict.item_id == item_id), None)

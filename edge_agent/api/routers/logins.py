@@ -1,0 +1,56 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from edge_agent.api.auth import Anyone, Has, HasLogins, person_of
+from edge_agent.api.bodies import LoginReply, LoginRequest, Me, PasswordRequest
+from edge_agent.api.guard import SESSION_COOKIE
+from edge_agent.api.views import is_blinded
+from edge_agent.errors import Denied
+from edge_agent.store import audit, users
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post("/login")
+def login(body: LoginRequest, has: Has, logins: HasLogins, response: Response) -> LoginReply:
+    """Logs a user in, offline too; the token is good for the hours the settings say."""
+    granted = logins.log_in(body.username, body.password)
+    response.headers["Cache-Control"] = "no-store"
+    if not body.cookie:
+        return LoginReply(granted.token, granted.expires_at, granted.user)
+    max_age = int(has.config.login_hours * 3600)
+    response.set_cookie(
+        SESSION_COOKIE, granted.token, max_age=max_age, path="/", httponly=True, samesite="strict"
+    )
+    return LoginReply(None, granted.expires_at, granted.user)
+
+
+@router.post("/logout", status_code=204)
+def logout(who: Anyone, logins: HasLogins, request: Request, response: Response) -> None:
+    """Ends this login; the install token cannot be ended."""
+    if who.user is not None:
+        logins.log_out(who.token, who.actor)
+    if SESSION_COOKIE in request.cookies:
+        response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+
+
+@router.get("/me")
+def me(who: Anyone, has: Has) -> Me:
+    """Who is asking, and as what."""
+    blinded = is_blinded(who.role, blind_mode=has.config.blind_mode)
+    return Me(who.actor.name, who.role, who.user, blinded)
+
+
+@router.post("/password", status_code=204)
+def change_password(body: PasswordRequest, who: Anyone, has: Has, logins: HasLogins) -> None:
+    """Sets one's own password and ends all of one's logins."""
+    user = person_of(who)
+    if not logins.is_password(user, body.old_password):
+        raise Denied("The old password is wrong.", code="password-wrong", hint="Type the old password again.")
+    hashed = logins.hash_password(body.new_password)
+    with has.database.write(who.actor) as tx:
+        users.set_password(tx, user.id, hashed, has.clock.now())
+        audit.append(tx, "password", "users", user.server_id)

@@ -1,0 +1,113 @@
+"""Statistics: how good the line is, and how far people and AI agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, Query
+
+from edge_agent.api.auth import Anyone, Has
+from edge_agent.api.bodies import (
+    AgreementGroup,
+    AgreementTable,
+    Day,
+    ReasonCount,
+    ReasonTable,
+    YieldGroup,
+    YieldTable,
+)
+from edge_agent.inspection.statistics import agreement, period_of, yields
+from edge_agent.store.statistics import (
+    GroupBy,
+    SessionCount,
+    StatisticsFilter,
+    VerdictCount,
+    reason_counts,
+    session_counts,
+    verdict_counts,
+)
+
+router = APIRouter(prefix="/statistics", tags=["statistics"])
+
+Period = Literal["day", "week", "month"]
+C = TypeVar("C", VerdictCount, SessionCount)
+
+
+async def _wanted(
+    since_day: Day = None,
+    until_day: Day = None,
+    product_id: Annotated[str | None, Query(max_length=64)] = None,
+    item_id: Annotated[str | None, Query(max_length=64)] = None,
+    user_id: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+) -> StatisticsFilter:
+    return StatisticsFilter(since_day, until_day, product_id, item_id, user_id)
+
+
+async def _wanted_sessions(
+    since_day: Day = None,
+    until_day: Day = None,
+    product_id: Annotated[str | None, Query(max_length=64)] = None,
+    user_id: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+) -> StatisticsFilter:
+    return StatisticsFilter(since_day, until_day, product_id, None, user_id)
+
+
+Wanted = Annotated[StatisticsFilter, Depends(_wanted)]
+WantedSessions = Annotated[StatisticsFilter, Depends(_wanted_sessions)]
+
+
+@router.get("/agreement")
+def get_agreement(
+    _who: Anyone,
+    has: Has,
+    wanted: Wanted,
+    group_by: Literal["day", "week", "month", "product", "item", "inspector"] | None = None,
+) -> AgreementTable:
+    """AI against people: accuracy, overkill, escape with 95 % intervals, κ and AC1; in all and by group."""
+    with has.database.snapshot() as reader:
+        counts = verdict_counts(reader, wanted, columns_of(group_by))
+    groups = [AgreementGroup(key, agreement(rows)) for key, rows in grouped(counts, group_by)]
+    return AgreementTable(agreement(counts), groups)
+
+
+@router.get("/yield")
+def get_yield(
+    _who: Anyone,
+    has: Has,
+    wanted: WantedSessions,
+    group_by: Literal["day", "week", "month", "product", "inspector"] | None = None,
+) -> YieldTable:
+    """Finished sessions: results, yield with a 95 % interval, cycle time; in all and by group."""
+    with has.database.snapshot() as reader:
+        counts = session_counts(reader, wanted, columns_of(group_by))
+    groups = [YieldGroup(key, yields(rows)) for key, rows in grouped(counts, group_by)]
+    return YieldTable(yields(counts), groups)
+
+
+@router.get("/reasons")
+def get_reasons(_who: Anyone, has: Has, wanted: Wanted) -> ReasonTable:
+    """Why people decided NG, most frequent first (Pareto)."""
+    with has.database.read() as reader:
+        return ReasonTable([ReasonCount(*row) for row in reason_counts(reader, wanted)])
+
+
+def columns_of(group_by: str | None) -> Sequence[GroupBy]:
+    """What the store groups by: weeks and months are summed up from days."""
+    if group_by is None:
+        return ()
+    names: dict[str, GroupBy] = {"product": "product", "item": "item", "inspector": "inspector"}
+    return (names.get(group_by, "day"),)
+
+
+def grouped(counts: Iterable[C], group_by: str | None) -> list[tuple[str, list[C]]]:
+    """The counts of each group, groups in order; none when nothing was asked for."""
+    if group_by is None:
+        return []
+    name: Callable[[str], str] = str
+    if group_by in ("week", "month"):
+        name = lambda day: period_of(day, group_by)  # noqa: E731
+    found: dict[str, list[C]] = {}
+    for count in counts:
+        found.setdefault(name(count.group[0]), []).append(count)
+    return sorted(found.items())
