@@ -39,8 +39,10 @@ LAYERS = [
     ["edge_agent.health"],
     ["edge_agent.doctor"],
     ["edge_agent.capture"],
+    ["edge_agent.upkeep"],
     ["edge_agent.api"],
     ["edge_agent.daemon"],
+    ["edge_agent.serving"],
     ["edge_agent.cli", "edge_agent.demo", "edge_agent.__main__"],
 ]
 FREE_WITHIN_A_LINE = {0, 1}  # words and settings: nothing there does anything
