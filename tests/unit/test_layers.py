@@ -162,7 +162,7 @@ def test_only_the_store_opens_a_database() -> None:
         for node in ast.walk(tree(module)):
             name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
             if name.startswith("sqlite3.") and name not in TYPES_OF_SQLITE3:
-                broken.append(f"{module}, line {node.lineno}: uses {name}")
+                broken.append(f"{module}: uses {name}")
     assert not broken, (
         "one connection writes, and sqlite3's errors become ours in one place: only edge_agent.store may use "
         "sqlite3 beyond naming the type of a connection:\n" + "\n".join(broken)
