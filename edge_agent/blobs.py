@@ -67,14 +67,12 @@ class Blobs:
     def commit(self, staged: Sequence[Staged], executor: Executor | None = None) -> None:
         """Makes them durable; a directory is synced once for all, `executor` overlaps the file syncs."""
         with disk_errors():
-            list(
-                (executor.map if executor and len(staged) > 1 else map)(_sync_file, [s.path for s in staged])
-            )
+            list((executor.map if executor and len(staged) > 1 else map)(sync_file, [s.path for s in staged]))
             for one in staged:
                 os.replace(one.path, one.final)
             directories = {one.final.parent for one in staged}
             for directory in directories:
-                _sync_directory(directory)
+                sync_directory(directory)
             self.fsyncs += len(staged) + len(directories)
 
     def discard(self, staged: Staged) -> None:
@@ -113,7 +111,7 @@ class Blobs:
         with disk_errors():
             if not final.parent.is_dir():
                 final.parent.mkdir(mode=0o700)
-                _sync_directory(final.parent.parent)
+                sync_directory(final.parent.parent)
             descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
             )
@@ -160,7 +158,8 @@ def disk_error(error: OSError) -> Unavailable:
     )
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Makes the bytes of a file durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
@@ -168,7 +167,8 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable. Raises OSError."""
     if os.name == "nt":  # Windows has no directory handles to sync; NTFS journals the rename
         return
     descriptor = os.open(path, os.O_RDONLY)

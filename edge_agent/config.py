@@ -9,6 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -98,3 +100,17 @@ def load_config(data_dir: Path | None = None, **overrides: object) -> Config:
     """
     directory = (data_dir or DataDirSetting().data_dir).expanduser().absolute()
     return Config(data_dir=directory, **overrides)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """What systemd wants to hear: the socket to tell, and seconds between signs of life (None: none)."""
+
+    notify_socket: str | None
+    watchdog_s: float | None
+
+
+def read_supervisor() -> Supervisor:
+    """The service manager that started us, from its environment variables."""
+    microseconds = os.environ.get("WATCHDOG_USEC")
+    return Supervisor(os.environ.get("NOTIFY_SOCKET"), int(microseconds) / 1e6 if microseconds else None)

@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
-from edge_agent.config import Config
+from edge_agent.config import load_config
 from edge_agent.models import Actor, Role
 from edge_agent.store import masters
 from edge_agent.store.database import Database, insert
@@ -45,7 +45,7 @@ class Store:
 
     def __post_init__(self) -> None:
         self.clock = Clock(time=self.time)
-        self.config = Config(data_dir=self.data_dir)
+        self.config = load_config(self.data_dir)
         self.blobs = Blobs(self.data_dir, self.clock)
         self.blobs.prepare()
         self.database: Database = open_database(self.config.database_path, self.clock, "desktop", "0.1.0")
@@ -216,11 +216,13 @@ class Store:
         connection.row_factory = sqlite3.Row
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         try:
+            connection.execute("BEGIN IMMEDIATE")
             for trigger in triggers:
                 connection.execute(f"DROP TRIGGER {trigger['name']}")
             yield connection
             for trigger in triggers:
                 connection.execute(trigger["sql"])
+            connection.execute("COMMIT")
         finally:
             connection.close()
 

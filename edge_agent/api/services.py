@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
     """`findings` is what is wrong right now (cheap), `check` looks at everything (slow), `make_backup`
-    writes a verified backup and describes it."""
+    writes a verified backup and describes it, `scheduled` runs the periodic jobs while its block does."""
 
     config: Config
     clock: Clock
@@ -46,4 +47,5 @@ class Services:
     findings: Callable[[], list[Finding]]
     check: Callable[[], Iterable[Finding]]
     make_backup: Callable[[], Mapping[str, Any]]
+    scheduled: Callable[[], AbstractContextManager[None]]
     install_token: str

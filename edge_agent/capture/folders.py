@@ -56,13 +56,15 @@ class Folders:
         self._broken: tuple[Finding, ...] = ()
 
     def reload(self) -> None:
-        """Ends folders that were removed or changed, starts those that are new."""
+        """Ends folders that were removed or changed, starts new ones, has the others look again now."""
         wanted, self._broken = self._read_settings()
         with self._lock:
             for name in [n for n, w in self._watched.items() if wanted.get(n) != w.folder.config]:
                 self._watched.pop(name).end()
             for name, config in wanted.items():
-                if name not in self._watched:
+                if name in self._watched:
+                    self._watched[name].folder.wake()
+                else:
                     self._watched[name] = self._watch(config)
 
     def close(self) -> None:
@@ -73,12 +75,6 @@ class Folders:
             for watched in self._watched.values():
                 watched.end()
             self._watched.clear()
-
-    def wake(self) -> None:
-        """Looks again now: a session was opened, masters changed."""
-        with self._lock:
-            for watched in self._watched.values():
-                watched.folder.wake()
 
     def status(self) -> list[FolderStatus]:
         with self._lock:
@@ -139,7 +135,7 @@ class Folders:
         broken: list[Finding] = []
         for name, value in stored.items():
             try:
-                wanted[name] = FolderConfig.model_validate(value)
+                wanted[name] = FolderConfig.model_validate({**value, "name": name})
             except ValidationError as error:
                 text = f"its settings cannot be used: {error.errors()[0]['msg']}"
                 hint = "Remove the folder and add it again."

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from edge_agent.errors import BadDefinition, Problem
-from edge_agent.inference.documents import pointer_of, problems_of
+from edge_agent.inference.documents import pointer_of, problems_of, validated
 from edge_agent.inference.steps.parameters import CodeFormat, Fraction, Label
 
 MAX_TEXT = 128
@@ -247,7 +247,7 @@ def parse_criteria(
     problems: list[Problem] = []
     criteria: Criteria | None = None
     try:
-        criteria = _ADAPTER.validate_python(document)
+        criteria = validated(_ADAPTER, document)
     except ValidationError as error:
         problems = problems_of(error, file, pointer, tagged=True)
     stated = document.get("type") if isinstance(document, dict) else None

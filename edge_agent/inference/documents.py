@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import rfc8785
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.errors import BadDefinition, Problem
+
+T = TypeVar("T")
 
 
 class _NotStrict(ValueError):
@@ -51,6 +53,14 @@ def canonical_bytes(document: Any, file: str = "") -> bytes:
 def sha256_of(document: Any) -> str:
     """Hex sha256 of the canonical form: the identity of a definition."""
     return hashlib.sha256(canonical_bytes(document)).hexdigest()
+
+
+def validated(adapter: TypeAdapter[T], document: Any) -> T:
+    """`document` as the adapter's type, read as JSON and strictly: no "0.5" for 0.5, no true for 1.
+
+    Raises pydantic.ValidationError with all faults.
+    """
+    return adapter.validate_json(json.dumps(document, default=repr), strict=True)
 
 
 def problems_of(error: ValidationError, file: str, base: str, tagged: bool = False) -> list[Problem]:

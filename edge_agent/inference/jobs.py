@@ -107,10 +107,11 @@ class ModelFault:
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """For health: `restarts` unplanned ones since the start, `rss_bytes` of all processes (None: unknown)."""
+    """For health: `pids` of the running processes, the oldest first; `rss_bytes` of all of them (None:
+    unknown); `restarts` since the start, unplanned ones only."""
 
     state: Literal["starting", "ok", "degraded", "stopped"]
-    workers: int
+    pids: tuple[int, ...]
     restarts: int
     rss_bytes: int | None
     waiting: int

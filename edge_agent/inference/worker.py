@@ -149,12 +149,12 @@ class InferencePool:
         """The pool as health reports it; reads the processes' memory from the system."""
         with self._lock:
             workers = self._everyone()
-            sizes = [worker.process.rss_bytes() for worker in workers]
+            sizes = [size for worker in workers if (size := worker.process.rss_bytes()) is not None]
             return PoolState(
                 state=self._word(),
-                workers=len(workers),
+                pids=tuple(worker.process.pid for worker in workers),
                 restarts=self._limit.count,
-                rss_bytes=None if None in sizes else sum(size or 0 for size in sizes),
+                rss_bytes=sum(sizes) if sizes else None,
                 waiting=len(self._backlog) + len(self._visits),
                 running=sum(len(worker.lane) for worker in workers),
                 faults=next((worker.lane.faults for worker in self._crew if worker.lane.is_ready), ()),
@@ -247,6 +247,9 @@ class InferencePool:
             if now >= self._leaves_at(worker):
                 worker.is_leaving = True
                 after.append(worker.process.hang_up)
+        if self._limit.is_degraded:
+            after += [partial(task.fail, _degraded(self._last_failure)) for task in self._backlog]
+            self._backlog.clear()
         if self._limit.probe_at is not None and now >= self._limit.probe_at and self._has_ready():
             self._limit.recovered()
         if self._lacks_worker() and (self._limit.probe_at is None or now >= self._limit.probe_at):
@@ -367,9 +370,6 @@ class InferencePool:
                 self._backlog.extendleft(reversed(tasks))
             else:
                 after += [partial(task.fail, _stopped()) for task in tasks]
-            if self._limit.is_degraded:
-                after += [partial(task.fail, _degraded(failure.detail)) for task in self._backlog]
-                self._backlog.clear()
             self._distribute(after)
             self._wake_at = -math.inf
             self._work.notify_all()

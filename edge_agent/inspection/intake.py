@@ -322,7 +322,9 @@ class Intake:
 
         def ended(_: object) -> None:
             outcome = outcome_of(run)
-            if is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
+            if isinstance(outcome, InferenceFailed) and outcome.code_ == "inference-stopped":
+                verdict.set_exception(outcome)  # the agent is stopping; `resume` runs it at the next start
+            elif is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
                 paths = (run.paths[-1],)
                 again = self._start(run.image_id, run.item, run.scan, run.mime_type, paths, run.attempts + 1)
                 self._await(again, session_id, verdict)

@@ -177,7 +177,7 @@ class Database:
 
 
 def define_pure_functions(connection: sqlite3.Connection) -> None:
-    """The triggers' functions that depend on their arguments alone; `store.soundness` freezes with them too."""
+    """The triggers' functions that depend on their arguments alone; `store.soundness` uses them too."""
     connection.create_function("freeze", -1, _freeze, deterministic=True)
     connection.create_function("sha256", 1, lambda text: sha256_hex(text.encode()), deterministic=True)
     connection.create_function("chain", -1, chain, deterministic=True)

@@ -52,9 +52,9 @@ def open_database(path: Path, clock: Clock, device_type: str, app_version: str) 
     return Database(path, clock, identity)
 
 
-def quick_check(connection: sqlite3.Connection) -> None:
+def quick_check(connection: sqlite3.Connection, pragma: str = "quick_check") -> None:
     """Raises Damaged with SQLite's first complaints when the file is not sound."""
-    complaints = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    complaints = [row[0] for row in connection.execute(f"PRAGMA {pragma}(5)")]
     if complaints != ["ok"]:
         raise Damaged(
             f"The database file is damaged: {'; '.join(complaints)}",

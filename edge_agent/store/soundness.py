@@ -5,8 +5,8 @@ Rules of this file:
   memory independent of its size. What it means for the operator is `edge_agent.check`'s to say.
 - How a fact is frozen is written once, in the triggers. `frozen_expressions` reads it from there, so the
   re-freezing here can never drift from what was queued.
-- The k-th audited fact is queue entry k, for ever: ids of the queue have no gaps, and the queue may only be
-  emptied from its beginning, and only of what the server has acknowledged.
+- The k-th audited fact is queue entry k, for ever: ids of the queue have no gaps. It may be emptied only from
+  its beginning, of what the server has acknowledged, and the transaction that does it says so in the trail.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from edge_agent.store.database import define_pure_functions
@@ -29,11 +29,12 @@ FACT_TABLES = (
     "ai_inspection_results",
     "human_verification_results",
 )
+TICK_INSTRUCTIONS = 100_000
 FREEZE = re.compile(r"FROM \(SELECT (freeze\(.*\)) AS d\);", re.DOTALL)
 
 
 class Fault(NamedTuple):
-    """`code` is one of those `edge_agent.check.findings` knows; `subject` names the row; `detail` a clause."""
+    """`code` is one that `edge_agent.check.findings` knows; `subject` names the row; `detail` is a clause."""
 
     code: str
     subject: str
@@ -48,6 +49,29 @@ class StoredFile(NamedTuple):
     size_bytes: int
     sha256: str
     uploaded_at: str | None
+
+
+@contextmanager
+def ticking(reader: sqlite3.Connection, tick: Callable[[], None]) -> Iterator[None]:
+    """Calls `tick` every few milliseconds of SQLite's work; what it raises ends the statement."""
+    raised: list[BaseException] = []
+
+    def on_progress() -> int:
+        try:
+            tick()
+        except BaseException as error:
+            raised.append(error)
+        return len(raised)
+
+    reader.set_progress_handler(on_progress, TICK_INSTRUCTIONS)
+    try:
+        yield
+    except sqlite3.OperationalError:
+        if raised:
+            raise raised[0] from None
+        raise
+    finally:
+        reader.set_progress_handler(None, 0)
 
 
 # ── structure ───────────────────────────────────────────────────────────────────────────────────────────
@@ -90,28 +114,30 @@ def frozen_expressions() -> dict[tuple[str, str], str]:
 
 def queue_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
     """Queue entries whose bytes, order or number are not what the audit trail says was queued."""
-    entries = reader.execute(
-        "SELECT id, entity_type, entity_id, operation, data, sha256, processed_at FROM sync_queue ORDER BY id"
-    )
-    audited = reader.execute(
-        """SELECT row_number() OVER (ORDER BY seq), entity_type, entity_id, action, content_sha256
-           FROM audit_log WHERE content_sha256 <> '' ORDER BY seq"""
-    )
-    last_id, last_audited = 0, (0,)
-    for entry in entries:
-        if last_id and entry["id"] != last_id + 1:
+    facts = "SELECT entity_type, entity_id, action, content_sha256 FROM audit_log WHERE content_sha256 <> ''"
+    audited = enumerate(reader.execute(f"{facts} ORDER BY seq"), start=1)
+    last_id, said = purged_up_to(reader), (0, ("", "", "", ""))
+    for entry in reader.execute(
+        "SELECT id, entity_type, entity_id, operation, sha256, data FROM sync_queue ORDER BY id"
+    ):
+        if entry["id"] != last_id + 1:
             yield Fault("queue-gap", f"sync_queue {last_id + 1}–{entry['id'] - 1}", "they were removed")
         last_id = entry["id"]
-        subject = f"sync_queue {last_id}"
         if sha256_hex(entry["data"].encode()) != entry["sha256"]:
-            yield Fault("queue-entry-changed", subject, "its data do not match its sha256")
-        while last_audited[0] < last_id and (following := audited.fetchone()):
-            last_audited = tuple(following)
-        said = (entry["entity_type"], entry["entity_id"], entry["operation"], entry["sha256"])
-        if last_audited != (last_id, *said):
-            yield Fault("queue-entry-changed", subject, "it is not what the audit trail says was queued")
-    if unqueued := sum(1 for _ in audited) if last_id else 0:
-        yield Fault("queue-gap", f"sync_queue {last_id + 1}–{last_id + unqueued}", "they were removed")
+            yield Fault("queue-entry-changed", f"sync_queue {last_id}", "its data do not match its sha256")
+        while said[0] < last_id and (following := next(audited, None)):
+            said = following[0], tuple(following[1])
+        if said != (last_id, tuple(entry)[1:5]):
+            yield Fault("queue-entry-changed", f"sync_queue {last_id}", "it is not what was recorded")
+    last_recorded = max(said[0], *(number for number, _ in audited), 0)
+    if last_recorded > last_id:
+        yield Fault("queue-gap", f"sync_queue {last_id + 1}–{last_recorded}", "they were removed")
+
+
+def purged_up_to(reader: sqlite3.Connection) -> int:
+    """The highest queue entry ever purged; who purges says so in the trail (`queue.purge`, id as entity)."""
+    sql = "SELECT max(CAST(entity_id AS INTEGER)) FROM audit_log WHERE entity_type = ? AND action = ?"
+    return reader.execute(sql, ("sync_queue", "queue.purge")).fetchone()[0] or 0
 
 
 def fact_faults(reader: sqlite3.Connection, table: str) -> Iterator[Fault]:
@@ -246,7 +272,8 @@ def verdict_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
     for table in ("ai_inspection_results", "human_verification_results"):
         for row in reader.execute(
             f"""SELECT session_id, item_id FROM {table} r WHERE item_id IS NOT NULL AND NOT EXISTS (
-                    SELECT 1 FROM item_verdicts v WHERE v.session_id = r.session_id AND v.item_id = r.item_id)"""
+                    SELECT 1 FROM item_verdicts v
+                    WHERE v.session_id = r.session_id AND v.item_id = r.item_id)"""
         ):
             yield Fault("verdict-wrong", f"session {row[0]} item {row[1]}", f"{table} has a verdict for it")
 
@@ -255,7 +282,8 @@ DAILY = {
     "daily_verdicts": """
         SELECT s.work_day, s.product_id, v.item_id, v.user_id, v.ai_result, v.human_result, v.reason_code,
                count(*), sum(v.weight), sum(v.verification_time)
-        FROM item_verdicts v JOIN inspection_sessions s ON s.id = v.session_id GROUP BY 1, 2, 3, 4, 5, 6, 7""",
+        FROM item_verdicts v JOIN inspection_sessions s ON s.id = v.session_id
+        GROUP BY 1, 2, 3, 4, 5, 6, 7""",
     "daily_sessions": """
         SELECT work_day, product_id, coalesce(user_id, 0), status, coalesce(final_result, ''), count(*),
                sum(max(0.0, coalesce((julianday(completed_at) - julianday(started_at)) * 86400.0, 0.0)))
@@ -296,7 +324,3 @@ def image_path(reader: sqlite3.Connection, image_id: str) -> str | None:
     """The file path of that image's row, None if there is no such row."""
     row = reader.execute("SELECT file_path FROM inspection_images WHERE id = ?", (image_id,)).fetchone()
     return None if row is None else str(row[0])
-
-
-def applied_migrations(reader: sqlite3.Connection) -> list[str]:
-    return [row[0] for row in reader.execute("SELECT name FROM _sqlite_migrations ORDER BY name")]

@@ -27,6 +27,7 @@ RANGE = {
 }
 OBJECTS = {"type": "VISUAL", "rule": "objects"}
 ANOMALY = {"type": "VISUAL", "rule": "anomaly", "score": {"ok_below": 0.4, "ng_from": 0.5}}
+CLASS = {"type": "VISUAL", "rule": "class", "accept": ["OK"], "conf_min": 0.8}
 MATCH = {"type": "TEXT", "rule": "match", "expect": {"text": "A"}, "conf_min": 0.9}
 
 
@@ -51,6 +52,8 @@ def test_all_nine_rules_are_documented() -> None:
         (5, {("", "bad-value")}),
         ({"type": "VISUAL"}, {("", "bad-value")}),
         ({**ANOMALY, "rule": "magic"}, {("", "bad-value")}),
+        ({**CLASS, "conf_min": "0.8"}, {("/conf_min", "bad-value")}),
+        ({**CLASS, "conf_min": True}, {("/conf_min", "bad-value")}),
         ({**ANOMALY, "colour": 1}, {("/colour", "unknown-key")}),
         ({**ANOMALY, "type": "TEXT"}, {("/type", "bad-value")}),
         ({**ANOMALY, "score": {"ok_below": 0.6, "ng_from": 0.5}}, {("/score", "bad-value")}),

@@ -32,9 +32,7 @@ def manifest(task: str, decoder: str, classes: list[str], **output: Any) -> Mani
     )
 
 
-def run(
-    outputs: dict[str, NDArray[Any]], described: Manifest, given: tuple[int, int] = NET
-) -> Prediction:
+def run(outputs: dict[str, NDArray[Any]], described: Manifest, given: tuple[int, int] = NET) -> Prediction:
     return decode(outputs, plan_fit(described.input.resize, given, NET), described)
 
 
@@ -84,7 +82,9 @@ def test_overlapping_boxes_are_merged_within_a_class_only() -> None:
 
 def test_yolov5_multiplies_objectness_and_class() -> None:
     described = manifest("detect", "yolov5", ["a", "b"])
-    found = run({"o": yolov5([[32, 32, 16, 8, 0.5, 0.2, 0.8], [5, 5, 4, 4, 0.2, 0.9, 0]], 2)}, described).objects
+    found = run(
+        {"o": yolov5([[32, 32, 16, 8, 0.5, 0.2, 0.8], [5, 5, 4, 4, 0.2, 0.9, 0]], 2)}, described
+    ).objects
     assert found is not None
     assert [(thing.label, round(thing.confidence, 3)) for thing in found] == [("b", 0.4)]
 
@@ -156,7 +156,7 @@ def test_a_class_map_becomes_one_object_per_region() -> None:
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])
 def test_class_numbers_are_a_class_map_too(kind: type) -> None:
-    labels = np.zeros((1, 64, 64), kind)
+    labels: NDArray[Any] = np.zeros((1, 64, 64), kind)
     labels[0, 10:20, 10:20] = 1
     answer = run({"o": labels}, manifest("segment", "semantic", ["background", "rust"]))
     assert answer.objects is not None

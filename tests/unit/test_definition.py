@@ -118,6 +118,8 @@ def test_a_plan_cannot_be_changed() -> None:
         (changed("steps", 0, "in", to={}), {("/steps/0/in", "missing-input")}),
         (changed("steps", 1, "type", to="align.magic"), {("/steps/1/type", "unknown-step")}),
         (changed("steps", 1, "with", "speed", to=1), {("/steps/1/with/speed", "unknown-key")}),
+        (changed("steps", 1, "with", "min_score", to="0.5"), {("/steps/1/with/min_score", "bad-value")}),
+        (changed("steps", 1, "with", "search_px", to=1.5), {("/steps/1/with/search_px", "bad-value")}),
         (changed("steps", 1, "with", "min_score", to=2), {("/steps/1/with/min_score", "bad-value")}),
         (changed("steps", 1, "with", to=...), {("/steps/1/with/template", "missing-key")}),
         (

@@ -186,9 +186,7 @@ def test_a_manifest_that_is_not_strict_json_is_refused(tmp_path: Path, text: byt
 
 def test_weights_outside_the_file_are_refused(tmp_path: Path) -> None:
     built = onnx.load_from_string(nets.brightness_classifier())
-    onnx.save(
-        built, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0
-    )
+    onnx.save(built, str(tmp_path / "m.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0)
     folder = nets.package(tmp_path / "m-1.0", (tmp_path / "m.onnx").read_bytes(), nets.CLASSIFIER)
     assert problems_of(folder) == {"model.onnx#": "external-data"}
 

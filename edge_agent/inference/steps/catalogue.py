@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from edge_agent.inference.documents import validated
 from edge_agent.inference.steps import parameters as p
 
 
@@ -64,7 +65,7 @@ class StepType:
 
     def parse(self, document: Any) -> p.Parameters:
         """The parameters in `document`; raises pydantic.ValidationError with all faults."""
-        return self._adapter.validate_python(document)
+        return validated(self._adapter, document)
 
 
 def _adapter_of(variants: tuple[type[p.Parameters], ...]) -> TypeAdapter[p.Parameters]:

@@ -36,11 +36,12 @@ def difference(with_: p.TemplateDifference, env: Environment, *, image: Frame) -
     golden = asset(env, with_.template)
     aligned, visible = _aligned(with_, image, golden)
     levels = _levels(_smoothed(aligned.pixels, with_.blur_px), _smoothed(golden, with_.blur_px))
-    levels[visible == 0] = 0
-    mask = _large_enough(np.where(levels >= with_.threshold, 255, 0).astype(np.uint8), with_.min_area_px)
+    levels = cv2.bitwise_and(levels, visible)
+    _, beyond = cv2.threshold(levels, with_.threshold - 1, 255, cv2.THRESH_BINARY)
+    mask = _large_enough(np.asarray(beyond, dtype=np.uint8), with_.min_area_px)
     return {
         "score": float(np.count_nonzero(mask) / np.count_nonzero(visible)),
-        "heatmap": Located((levels / 255).astype(np.float32), aligned.to_original),
+        "heatmap": Located(np.asarray(levels, dtype=np.float32) / np.float32(255), aligned.to_original),
         "mask": Located(mask, aligned.to_original),
         "image": aligned,
     }
@@ -78,7 +79,10 @@ def _levels(first: Any, second: Any) -> Any:
     if first.ndim != second.ndim:
         first, second = to_bgr(first), to_bgr(second)
     apart = cv2.absdiff(first, second)
-    return apart.max(axis=2) if apart.ndim == 3 else apart
+    if apart.ndim == 2:
+        return apart
+    blue, green, red = cv2.split(apart)
+    return cv2.max(cv2.max(blue, green), red)
 
 
 def _large_enough(mask: Mask, min_area_px: int) -> Mask:
@@ -86,4 +90,6 @@ def _large_enough(mask: Mask, min_area_px: int) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
     keep[0] = False
-    return np.where(keep[labels], 255, 0).astype(np.uint8)
+    if keep[1:].all():
+        return mask
+    return np.asarray((keep * 255).astype(np.uint8)[labels], dtype=np.uint8)

@@ -128,7 +128,12 @@ def _outline(canvas: Pixels, points: Points, bgr: tuple[int, int, int], line: in
 
 
 def _write(canvas: Pixels, words: str, points: Points, bgr: tuple[int, int, int], line: int) -> None:
-    size = 10 + 4 * line
-    left, top = np.clip(points.min(axis=0), 0, 32000)
-    place = (round(float(left)), max(size, round(float(top)) - 2 * line))
-    cv2.putText(canvas, words, place, bgr, cv2.FontFace("sans"), size, 500)
+    """White words on a plate, above the points, moved into the picture where they would leave it."""
+    font, size = cv2.FontFace("sans"), 10 + 4 * line
+    x, y, width, height = cv2.getTextSize((0, 0), words, (0, 0), font, size, 500)
+    left, top = (round(float(value)) for value in np.clip(points.min(axis=0), -32000, 32000))
+    left = max(0, min(left, canvas.shape[1] - width - 2 * line))
+    top = max(0, top - height - 3 * line)
+    corner = (left + width + 2 * line, top + height + 2 * line)
+    cv2.rectangle(canvas, (left, top), corner, bgr, -1)
+    cv2.putText(canvas, words, (left + line - x, top + line - y), (255, 255, 255), font, size, 500)

@@ -87,8 +87,9 @@ def _local_contrast(pixels: Pixels, clip: float, tiles: int) -> Any:
 def quality(with_: p.Quality, env: Environment, *, image: Frame) -> Outputs:
     """`quality` 1 when every limit is kept, else the worst value relative to its limit (0–1)."""
     pixels = to_gray(image.pixels)
-    sharpness = float(cv2.Laplacian(pixels, cv2.CV_32F).var(dtype=np.float64))
-    histogram = np.bincount(pixels.ravel(), minlength=256) / pixels.size
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(pixels, cv2.CV_16S))
+    sharpness = float(np.ravel(deviation)[0]) ** 2
+    histogram = np.ravel(cv2.calcHist([pixels], [0], None, [256], [0, 256])) / pixels.size
     brightness = float(histogram @ np.arange(256))
     clipped = float(histogram[:3].sum() + histogram[253:].sum())
     low, high = with_.brightness

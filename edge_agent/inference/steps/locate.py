@@ -18,6 +18,7 @@ from edge_agent.inference.values import Matrix
 
 SEARCH_PX = 256
 REFINE_PX = 512
+PATCH_PX = 384
 _MOTIONS = {"euclidean": cv2.MOTION_EUCLIDEAN, "affine": cv2.MOTION_AFFINE}
 _HINT = (
     "Check that the part lies as in the template and that the light is the same, then take the picture again."
@@ -33,7 +34,8 @@ def locate(image: Gray, template: Gray, motion: str, search_px: int) -> tuple[Ma
         raise failed(
             "blank-template", "the template shows nothing to align by", "Give a template with structure."
         )
-    padded: Any = np.pad(image, search_px, mode="edge")
+    border = search_px
+    padded: Any = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
     if padded.shape[0] < template.shape[0] or padded.shape[1] < template.shape[1]:
         raise failed("template-too-large", "the template is larger than the picture and search_px", _HINT)
     x, y = _translation(padded, template)
@@ -49,12 +51,25 @@ def _translation(image: Gray, template: Gray) -> tuple[float, float]:
     if scale == 1.0:
         return _peak(_match(image, template))
     x, y = _peak(_match(_reduced(image, scale), _reduced(template, scale)))
+    x, y = round(x / scale), round(y / scale)
+    left, top = _richest_patch(template)
+    patch = template[top : top + PATCH_PX, left : left + PATCH_PX]
     reach = math.ceil(2 / scale)
-    left = min(max(0, round(x / scale) - reach), image.shape[1] - template.shape[1])
-    top = min(max(0, round(y / scale) - reach), image.shape[0] - template.shape[0])
-    window = image[top : top + template.shape[0] + 2 * reach, left : left + template.shape[1] + 2 * reach]
-    dx, dy = _peak(_match(window, template))
-    return left + dx, top + dy
+    x0, y0 = max(0, x + left - reach), max(0, y + top - reach)
+    x1, y1 = x + left + patch.shape[1] + reach, y + top + patch.shape[0] + reach
+    dx, dy = _peak(_match(image[y0:y1, x0:x1], patch))
+    return x0 + dx - left, y0 + dy - top
+
+
+def _richest_patch(template: Gray) -> tuple[int, int]:
+    """x, y of the part (`PATCH_PX` square) with most contrast, out of nine: enough to fix the last pixels."""
+    height, width = template.shape
+    ys = [max(0, (height - PATCH_PX) * part // 2) for part in range(3)]
+    xs = [max(0, (width - PATCH_PX) * part // 2) for part in range(3)]
+    places = [(x, y) for y in ys for x in xs]
+    return max(
+        places, key=lambda at: float(template[at[1] :: 4, at[0] :: 4][: PATCH_PX // 4, : PATCH_PX // 4].std())
+    )
 
 
 def _match(image: Gray, template: Gray) -> Any:

@@ -34,6 +34,8 @@ from edge_agent.inference.values import Detection, Frame, Mask, Quantity
 _SIGNS = {"any": 0, "dark-inside": 1, "bright-inside": -1, "dark-to-bright": 1, "bright-to-dark": -1}
 _HINT = "Check position, focus and light, then take the picture again."
 
+MAX_COLOUR_VALUES = 600_000
+
 Objects = Located[tuple[Detection, ...]]
 
 
@@ -129,7 +131,10 @@ def area(
 
 
 def color(with_: p.Color, env: Environment, *, image: Frame, mask: Located[Mask] | None = None) -> Outputs:
-    """CIEDE2000 between the mean colour (sRGB, D65) of the part and the reference."""
+    """CIEDE2000 between the mean colour (sRGB, D65) of the part and the reference.
+
+    Of a large part only every n-th row and column is taken, about `MAX_COLOUR_VALUES` / 3 pixels.
+    """
     if image.pixels.ndim == 2:
         raise failed("no-colour", "a gray picture has no colour to measure", "Correct the pipeline.")
     pixels, chosen = image.pixels, None if mask is None else mask.value
@@ -138,6 +143,8 @@ def color(with_: p.Color, env: Environment, *, image: Frame, mask: Located[Mask]
     if with_.rect_px is not None:
         pixels = cut(pixels, with_.rect_px)
         chosen = None if chosen is None else cut(chosen, with_.rect_px)
+    every = max(1, math.isqrt(pixels.size // MAX_COLOUR_VALUES))
+    pixels, chosen = pixels[::every, ::every], None if chosen is None else chosen[::every, ::every]
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
     values = lab.reshape(-1, 3) if chosen is None else lab[chosen > 0]
     if not len(values):

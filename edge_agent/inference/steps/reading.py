@@ -80,6 +80,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     return {
         "Global.log_level": "critical",
         "Global.text_score": 0.0,
+        "Det.limit_type": "max",  # reduce large pictures; by default it enlarges small ones, at seconds each
+        "Det.limit_side_len": 1280,
         "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         **{f"{part}.model_path": str(paths[0]) for part, paths in found.items()},

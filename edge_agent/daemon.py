@@ -1,0 +1,111 @@
+"""The running agent: builds every part, starts them in order, stops them in reverse; nothing else constructs.
+
+Rules of this file:
+- The data directory is locked first and unlocked last: one agent per directory.
+- What is started is stopped by the same `ExitStack`, whatever fails in between.
+- The inference process is started first, because it needs a second to load its libraries; images that come
+  before it is warm wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from edge_agent import __version__
+from edge_agent.api.services import Services
+from edge_agent.blobs import Blobs, disk_errors
+from edge_agent.capture.cameras import Cameras
+from edge_agent.capture.folders import Folders
+from edge_agent.capture.quarantine import Quarantine
+from edge_agent.clock import Clock
+from edge_agent.config import Config
+from edge_agent.events import Events
+from edge_agent.inference.worker import InferencePool
+from edge_agent.inspection.dropped import DroppedFiles
+from edge_agent.inspection.intake import Intake
+from edge_agent.inspection.sessions import Sessions
+from edge_agent.lock import data_dir_lock
+from edge_agent.masters.importer import Masters
+from edge_agent.store.schema import open_database
+from edge_agent.upkeep import Upkeep
+
+
+@contextmanager
+def running_services(config: Config, clock: Clock) -> Iterator[Services]:
+    """Every part of the agent at work on `config.data_dir`, but no port open.
+
+    Raises Busy (`already-running`), Damaged, Unavailable.
+    """
+    with ExitStack() as stack:
+        with disk_errors():
+            config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.enter_context(data_dir_lock(config.data_dir, os.getpid()))
+        blobs = Blobs(config.data_dir, clock)
+        with disk_errors():
+            blobs.prepare()
+            token = install_token(config.data_dir)
+        pool = InferencePool(workers=worker_count(config), cache_dir=config.data_dir / "cache", clock=clock)
+        pool.start()  # first: it needs a second to load its libraries
+        stack.callback(pool.close)
+        database = open_database(config.database_path, clock, config.device_type, __version__)
+        stack.callback(database.close)
+        events = Events()
+        masters = Masters(database, blobs, pool, clock, config, events.publish)
+        masters.prepare()
+        masters.reload()
+        sessions = Sessions(database, clock, config, events.publish)
+        intake = Intake(
+            database, blobs, pool, sessions, lambda: masters.running, clock, config, events.publish
+        )
+        intake.start()
+        stack.callback(intake.close)
+        stack.callback(pool.close)  # before the intake: what it finishes is still written
+        intake.resume()
+        quarantine = Quarantine(config.data_dir / "quarantine", clock)
+        quarantine.sweep()
+        dropped = DroppedFiles(database, intake, sessions, lambda: masters.running)
+        folders = Folders(database, dropped, quarantine, clock, config)
+        stack.callback(folders.close)
+        cameras = Cameras(database, clock, config)
+        stack.callback(cameras.close)
+        upkeep = Upkeep(config, clock, database, masters, folders, cameras)
+        cameras.reload()
+        folders.reload()
+        yield Services(
+            config=config,
+            clock=clock,
+            database=database,
+            blobs=blobs,
+            events=events,
+            pool=pool,
+            sessions=sessions,
+            intake=intake,
+            masters=masters,
+            cameras=cameras,
+            folders=folders,
+            findings=upkeep.findings,
+            check=upkeep.check,
+            make_backup=upkeep.make_backup,
+            scheduled=upkeep.scheduled,
+            install_token=token,
+        )
+
+
+def install_token(data_dir: Path) -> str:
+    """The secret by which the CLI of this machine's owner is known; made once, readable by its owner only."""
+    path = data_dir / "run" / "install-token"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text("ascii").strip()
+
+
+def worker_count(config: Config) -> int:
+    """Inference processes at most: as set, else one per core up to two."""
+    return config.workers or max(1, min(2, os.cpu_count() or 1))

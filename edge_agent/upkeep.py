@@ -1,0 +1,105 @@
+"""What the agent does about itself: findings, the full check, backups, tidying, by hand and by schedule.
+
+Rules of this file:
+- APScheduler only says when; every job is a method that can be called by hand, and runs one at a time.
+- A job that fails is logged and tried again at its next time; it never stops the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from edge_agent import __version__
+from edge_agent.backup.make import backup
+from edge_agent.backup.rotation import backup_name, plan_prune
+from edge_agent.capture.cameras import Cameras
+from edge_agent.capture.folders import Folders
+from edge_agent.check import run_check
+from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.config import Config
+from edge_agent.masters.importer import Masters
+from edge_agent.models import Finding
+from edge_agent.store.database import Database
+
+DAY_S = 86_400
+KEYS_KEPT_S = DAY_S
+
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The agent's care for its own installation."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        database: Database,
+        masters: Masters,
+        folders: Folders,
+        cameras: Cameras,
+    ) -> None:
+        self._config, self._clock, self._db = config, clock, database
+        self._masters, self._folders, self._cameras = masters, folders, cameras
+        self._backing_up = threading.Lock()
+
+    def findings(self) -> list[Finding]:
+        """What is wrong right now; cheap enough to ask every few seconds."""
+        return [*self._masters.running.findings, *self._folders.findings(), *self._cameras.findings()]
+
+    def check(self) -> list[Finding]:
+        """Everything compared with what it must be; takes as long as the data are large."""
+        problems = self._masters.running.problems
+        with self._db.read() as reader:
+            return list(
+                run_check(
+                    self._config, reader, now_s=self._clock.time(), daemon_running=True, problems=problems
+                )
+            )
+
+    def make_backup(self) -> Mapping[str, Any]:
+        """A verified backup in `backups/`; the oldest beyond `backup_keep` go. Raises as `backup` does."""
+        with self._backing_up:
+            folder = self._config.data_dir / "backups"
+            report = backup(
+                self._db,
+                self._config.data_dir,
+                folder / backup_name(self._clock.time()),
+                app_version=__version__,
+            )
+            for name in plan_prune([path.name for path in folder.iterdir()], self._config.backup_keep):
+                shutil.rmtree(folder / name)
+        return {
+            "folder": str(report.folder),
+            "files": len(report.manifest.files),
+            "size_bytes": report.size_bytes,
+            "findings": [finding.code for finding in report.findings],
+        }
+
+    def tidy(self) -> None:
+        """Forgets idempotency keys and logins that have had their time."""
+        old = to_rfc3339(self._clock.time() - KEYS_KEPT_S)
+        with self._db.write() as tx:
+            tx.execute("DELETE FROM idempotency_keys WHERE created_at < ?", (old,))
+            tx.execute("DELETE FROM login_tokens WHERE expires_at < ?", (self._clock.now(),))
+
+    @contextmanager
+    def scheduled(self) -> Iterator[None]:
+        """While the block runs: tidying every hour, a backup every night."""
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = BackgroundScheduler(job_defaults=defaults)
+        scheduler.add_job(self.tidy, "interval", hours=1)
+        if self._config.backup_keep:
+            scheduler.add_job(self.make_backup, "cron", hour=3, jitter=1800)
+        scheduler.start()
+        try:
+            yield
+        finally:
+            scheduler.shutdown(wait=False)

@@ -1,0 +1,1 @@
+"""Examples anyone can run again; none of them ships in the wheel."""
