@@ -1,7 +1,7 @@
 """The whole agent behind its API, in this process: real store, real files, real inference process.
 
 Rules of this file:
-- `open_agent` builds what the daemon builds; tests talk to it through HTTP alone.
+- `open_agent` is what the daemon runs, without a port; tests talk to it through HTTP alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,13 @@ from starlette.testclient import TestClient
 
 from edge_agent.api.app import create_app
 from edge_agent.api.services import Services
-from edge_agent.blobs import Blobs
-from edge_agent.capture.cameras import Cameras
-from edge_agent.capture.folders import Folders
-from edge_agent.capture.quarantine import Quarantine
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
-from edge_agent.events import Events
-from edge_agent.inference.worker import InferencePool
-from edge_agent.inspection.dropped import DroppedFiles
-from edge_agent.inspection.intake import Intake
-from edge_agent.inspection.sessions import Sessions
-from edge_agent.masters.importer import Masters
+from edge_agent.daemon import running_services
 from edge_agent.models import Actor
 from edge_agent.store.database import Database, insert
-from edge_agent.store.schema import open_database
 from tests import bundles
 
-INSTALL_TOKEN = "install-token-of-this-test"
 PASSWORD = "correct horse"
 PEOPLE = {"mika": "inspector", "ken": "supervisor", "tomo": "technician", "rei": "admin"}
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
@@ -56,57 +45,20 @@ class Agent:
 
     @property
     def cli(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {INSTALL_TOKEN}"}
+        return {"Authorization": f"Bearer {self.services.install_token}"}
 
 
 @contextmanager
 def open_agent(data_dir: Path, *, with_bundle: bool = True, **settings: Any) -> Iterator[Agent]:
     """An agent with one user of each role and, if wanted, the bundle's product PLATE (items look, led)."""
-    clock, events = Clock(), Events()
     config = load_config(data_dir, **{"min_free_bytes": 0, "review_share": 0.0, **settings})
-    with ExitStack() as stack:
-        blobs = Blobs(data_dir, clock)
-        blobs.prepare()
-        database = stack.enter_context(closing(open_database(config.database_path, clock, "desktop", "test")))
-        _add_people(database)
-        pool = InferencePool(cache_dir=data_dir / "cache", clock=clock)
-        masters = Masters(database, blobs, pool, clock, config, events.publish)
-        sessions = Sessions(database, clock, config, events.publish)
-        intake = Intake(
-            database, blobs, pool, sessions, lambda: masters.running, clock, config, events.publish
-        )
-        quarantine = Quarantine(data_dir / "quarantine", clock)
-        dropped = DroppedFiles(database, intake, sessions, lambda: masters.running)
-        folders = Folders(database, dropped, quarantine, clock, config)
-        cameras = Cameras(database, clock, config)
-        services = Services(
-            config=config,
-            clock=clock,
-            database=database,
-            blobs=blobs,
-            events=events,
-            pool=pool,
-            sessions=sessions,
-            intake=intake,
-            masters=masters,
-            cameras=cameras,
-            folders=folders,
-            findings=lambda: [*folders.findings(), *cameras.findings()],
-            check=lambda: iter(()),
-            make_backup=lambda: {"path": "nowhere"},
-            install_token=INSTALL_TOKEN,
-        )
-        intake.start()
-        stack.callback(intake.close)
+    with running_services(config, Clock()) as services:
+        _add_people(services.database)
         if with_bundle:
-            pool.start()
-            stack.callback(pool.close)
-            masters.import_bundle(make_bundle(data_dir / "bundle-source"), Actor("test"))
-        stack.callback(folders.close)
-        stack.callback(cameras.close)
+            services.masters.import_bundle(make_bundle(data_dir / "bundle-source"), Actor("test"))
         app = create_app(services)
-        client = stack.enter_context(TestClient(app, base_url=ORIGIN, raise_server_exceptions=False))
-        yield Agent(services, client)
+        with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as client:
+            yield Agent(services, client)
 
 
 def make_bundle(folder: Path) -> Path:
@@ -128,7 +80,13 @@ def png(brightness: int, size: int = 32, salt: int = 0) -> bytes:
     rows = b"".join(b"\0" + bytes([brightness]) * size for _ in range(size))
     header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
     text = chunk(b"tEXt", b"salt\0" + str(salt).encode())
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + text + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + text
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def _add_people(database: Database) -> None:
@@ -136,5 +94,3 @@ def _add_people(database: Database) -> None:
         for name, role in PEOPLE.items():
             row = {"username": name, "password_hash": HASH, "role": role, "server_id": f"uuid-{name}"}
             insert(tx, "users", row)
-
-

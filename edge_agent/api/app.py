@@ -8,8 +8,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from starlette.staticfiles import StaticFiles
 
 from edge_agent import __version__
 from edge_agent.api import problems
+from edge_agent.api.contract import contract
 from edge_agent.api.guard import Admission, Guard
 from edge_agent.api.logins import Logins
-from edge_agent.api.problems import ProblemDocument
 from edge_agent.api.routers import (
     audit,
     cameras,
@@ -102,7 +103,6 @@ def bare_app() -> FastAPI:
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
         generate_unique_id_function=operation_id,
-        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
         lifespan=_lifespan,
     )
     api = APIRouter(prefix=PREFIX)
@@ -111,17 +111,13 @@ def bare_app() -> FastAPI:
     app.include_router(api)
     app.include_router(system.probes)
     problems.install(app)
+    app.openapi = partial(contract, app)  # type: ignore[method-assign]
     return app
 
 
 def operation_id(route: APIRoute) -> str:
     """The function's name: what a generated client calls the operation."""
     return route.name
-
-
-def api_routes(app: FastAPI) -> Iterator[APIRoute]:
-    """Every operation there is."""
-    yield from (route for route in app.routes if isinstance(route, APIRoute))
 
 
 def console_dir() -> Path:
@@ -138,10 +134,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     if (streams := getattr(app.state, "streams", None)) is not None:
         streams.close()
-
-
-_PROBLEM = {
-    "model": ProblemDocument,
-    "description": "What went wrong, and what to do about it.",
-    "content": {problems.MEDIA_TYPE: {}},
-}

@@ -26,7 +26,9 @@ def mika(agent: Agent) -> dict[str, str]:
 
 def start(agent: Agent, who: dict[str, str], serial: str) -> dict[str, Any]:
     body = {"text": "PLATE", "serial": serial}
-    answer = agent.client.post(f"{API}/sessions", json={**body, "text": f'{{"product":"PLATE","sn":"{serial}"}}'}, headers=who)
+    answer = agent.client.post(
+        f"{API}/sessions", json={**body, "text": f'{{"product":"PLATE","sn":"{serial}"}}'}, headers=who
+    )
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -81,9 +83,7 @@ def test_pictures_of_an_image_come_with_an_etag(agent: Agent, mika: dict[str, st
     image = f"{API}/images/{body['image']['id']}"
     original = agent.client.get(f"{image}/original", headers=mika)
     assert (original.content, original.headers["content-type"]) == (data, "image/png")
-    again = agent.client.get(
-        f"{image}/original", headers={**mika, "If-None-Match": original.headers["etag"]}
-    )
+    again = agent.client.get(f"{image}/original", headers={**mika, "If-None-Match": original.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     thumbnail = agent.services.config.data_dir / "derived" / f"{body['image']['id']}.thumbnail.jpg"
     thumbnail.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from edge_agent.api.uploads import MAX_PICTURE_BYTES, PICTURE_BODY, APicture, Pi
 from edge_agent.errors import BadDefinition, NotFound
 from edge_agent.images import probe
 from edge_agent.inspection.running import Running
-from edge_agent.models import Item, Pipeline
+from edge_agent.models import AiResult, Item, Pipeline
 from edge_agent.store import masters
 
 router = APIRouter(prefix="/pipelines", tags=["pipelines"], route_class=KeyedRoute)
@@ -37,6 +37,7 @@ def list_pipelines(_who: Anyone, has: Has) -> PipelineList:
 
 @router.get("/{code}")
 def get_pipeline(code: Name, _who: Anyone, has: Has) -> PipelineBody:
+    """One pipeline with its definition."""
     return _body(_find(has, code), has.masters.running)
 
 
@@ -96,7 +97,7 @@ def _run(
         drawn = {Path(name).name: Path(name).read_bytes() for name in answer["pictures"]}
     result = answer["result"]
     return DryRun(
-        overall_result=result["overall_result"],
+        overall_result=AiResult(result["overall_result"]),
         confidence=result["confidence"],
         processing_time=result["processing_time"],
         detailed_results=result["detailed_results"],
