@@ -176,7 +176,11 @@ def test_history_pages_through_everything_once(agent: Agent, mika: dict[str, str
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        params = {"limit": 2, "product_code": "PLATE", **({"cursor": cursor} if cursor else {})}
+        params: dict[str, str | int] = {
+            "limit": 2,
+            "product_code": "PLATE",
+            **({"cursor": cursor} if cursor else {}),
+        }
         page = agent.client.get(f"{API}/sessions", params=params, headers=mika).json()
         seen += [line["id"] for line in page["sessions"]]
         cursor = page["next_cursor"]
