@@ -23,6 +23,7 @@ from edge_agent import __version__
 from edge_agent.api import problems
 from edge_agent.api.contract import contract
 from edge_agent.api.guard import Admission, Guard
+from edge_agent.api.limits import BodyLimit
 from edge_agent.api.logins import Logins
 from edge_agent.api.routers import (
     audit,
@@ -48,7 +49,6 @@ from edge_agent.api.routers import (
 )
 from edge_agent.api.services import Services
 from edge_agent.api.streams import Streams
-from edge_agent.api.uploads import MAX_JSON_BYTES
 
 PREFIX = "/api/v1"
 ROUTERS = (
@@ -85,6 +85,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Streams(services.events, services.clock.random(4).hex())
     app.state.started_at = services.clock.now()
     admission = Admission.of(services.config.allowed_hosts, services.config.allowed_origins)
+    app.add_middleware(BodyLimit)
     app.add_middleware(Guard, admission=admission)
     app.mount("/console", StaticFiles(directory=console_dir()), name="console")
     app.add_api_route("/", _open_console, include_in_schema=False)
@@ -98,7 +99,6 @@ def bare_app() -> FastAPI:
         version=__version__,
         description="Visual inspection on this machine. Times are RFC 3339 UTC, errors RFC 9457 problems.",
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        max_body_size=MAX_JSON_BYTES,
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",

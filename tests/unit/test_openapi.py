@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edge_agent.api.limits import MAX_JSON_BYTES, limit_of
 from edge_agent.api.openapi import document, main
 
 CHECKED_IN = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -102,3 +103,12 @@ def test_every_resource_of_the_design_is_there() -> None:
     ]
     assert [path for path in wanted if f"/api/v1/{path}" not in DOCUMENT["paths"]] == []
     assert {"/health/live", "/health/ready", "/metrics"} <= DOCUMENT["paths"].keys()
+
+
+def test_only_pictures_and_packages_may_be_large() -> None:
+    large = {
+        path
+        for _, path, operation in operations()
+        if "requestBody" in operation and "application/json" not in operation["requestBody"]["content"]
+    }
+    assert {path for path in DOCUMENT["paths"] if limit_of(path) > MAX_JSON_BYTES} == large

@@ -15,7 +15,7 @@ from edge_agent.api.bodies import DryRun, Name, PipelineBody, PipelineList, Vali
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.problems import ProblemPlace
 from edge_agent.api.services import Services
-from edge_agent.api.uploads import MAX_PICTURE_BYTES, PICTURE_BODY, APicture, Picture, kept_file
+from edge_agent.api.uploads import PICTURE_BODY, APicture, Picture, kept_file
 from edge_agent.errors import BadDefinition, NotFound
 from edge_agent.images import probe
 from edge_agent.inspection.running import Running
@@ -59,11 +59,11 @@ def validate_pipeline(
     return ValidationReply(True, [])
 
 
-@router.post("/{code}/dry-run", openapi_extra=PICTURE_BODY, max_body_size=MAX_PICTURE_BYTES)
+@router.post("/{code}/dry-run", openapi_extra=PICTURE_BODY)
 def dry_run_pipeline(
     code: Name,
-    picture: APicture,
     _who: Technician,
+    picture: APicture,
     has: Has,
     item_id: Annotated[str, Query(max_length=64, description="The item whose criteria judge.")],
 ) -> DryRun:
