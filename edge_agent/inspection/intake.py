@@ -16,7 +16,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from edge_agent.models import (
 )
 from edge_agent.store import images, results, sessions
 from edge_agent.store.database import Database, insert
+from edge_agent.store.records import row_of
 
 SYNC_THREADS = 4
 
@@ -424,7 +425,7 @@ def scan_facts(target: Target) -> dict[str, str]:
 
 
 def image_row(image: Image, now: str) -> dict[str, Any]:
-    return {**asdict(image), "created_at": now}
+    return {**row_of(image), "created_at": now}
 
 
 def decode_error(flight: InFlight) -> AgentError | None:

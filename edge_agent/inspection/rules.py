@@ -16,7 +16,7 @@ from edge_agent.models import AiResult, FinalResult, ItemVerdict, SessionStatus,
 S = SessionStatus
 
 TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = {
-    S.PENDING: frozenset({S.IN_PROGRESS, S.HUMAN_REVIEW, S.CANCELLED, S.FAILED}),
+    S.PENDING: frozenset({S.IN_PROGRESS, S.AI_COMPLETED, S.HUMAN_REVIEW, S.CANCELLED, S.FAILED}),
     S.IN_PROGRESS: frozenset({S.AI_COMPLETED, S.HUMAN_REVIEW, S.COMPLETED, S.CANCELLED, S.FAILED}),
     S.AI_COMPLETED: frozenset({S.IN_PROGRESS, S.HUMAN_REVIEW, S.COMPLETED, S.CANCELLED, S.FAILED}),
     S.HUMAN_REVIEW: frozenset({S.IN_PROGRESS, S.AI_COMPLETED, S.COMPLETED, S.CANCELLED, S.FAILED}),

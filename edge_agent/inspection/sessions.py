@@ -44,6 +44,7 @@ from edge_agent.models import (
 )
 from edge_agent.store import images, masters, results, sessions, settings
 from edge_agent.store.database import Database, insert
+from edge_agent.store.records import row_of
 
 Notify = Callable[[str, Mapping[str, Any]], None]
 
@@ -242,11 +243,11 @@ class Sessions:
             final_result=None,
             reason=None,
             master_version=product.version,
-            criteria_snapshot=[asdict(snapshot_item(item)) for item in items],
+            criteria_snapshot=[row_of(snapshot_item(item)) for item in items],
             version=1,
             updated_at=now,
         )
-        row = asdict(session)
+        row = row_of(session)
         row["criteria_snapshot"] = json.dumps(row["criteria_snapshot"], ensure_ascii=False, sort_keys=True)
         insert(tx, "inspection_sessions", row)
         return session
@@ -439,8 +440,7 @@ def _verdicts(reader: sqlite3.Connection, session_id: str) -> dict[str, ItemVerd
 
 def snapshot_item(item: Item) -> SnapshotItem:
     """The item as a session starting now keeps it."""
-    fields = asdict(item)
-    return SnapshotItem(**{name: fields[name] for name in SnapshotItem.__slots__})
+    return SnapshotItem(**{name: getattr(item, name) for name in SnapshotItem.__slots__})
 
 
 def _json(value: object) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.clock import Clock
@@ -20,6 +20,7 @@ from edge_agent.inspection.rules import sample_weight
 from edge_agent.inspection.running import RunningPipeline
 from edge_agent.models import AiInspection, AiResult, ImageState
 from edge_agent.store.database import insert
+from edge_agent.store.records import row_of
 from sync_protocol.canonical import canonical_json, sha256_hex
 
 
@@ -73,7 +74,7 @@ def criteria_sha256(criteria: Mapping[str, Any]) -> str:
 
 
 def insert_result(tx: sqlite3.Connection, result: AiInspection) -> None:
-    row = asdict(result)
+    row = row_of(result)
     row["detailed_results"] = json.dumps(row["detailed_results"], ensure_ascii=False, separators=(",", ":"))
     row["model_sha256s"] = json.dumps(row["model_sha256s"])
     insert(tx, "ai_inspection_results", row)

@@ -34,6 +34,11 @@ def many(kind: type[R], rows: Iterable[sqlite3.Row]) -> list[R]:
     return [record(kind, row) for row in rows]
 
 
+def row_of(value: Any) -> dict[str, Any]:
+    """The record's fields by name, not copied: `dataclasses.asdict` would copy whole JSON documents."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
 @cache
 def columns(kind: type[Any], prefix: str = "") -> str:
     """The SELECT list for a record."""
