@@ -1,0 +1,39 @@
+"""The few numbers that health is judged by.
+
+Rules of this file:
+- Every query ends at an index: asking costs the same with a million records as with none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Instants RFC 3339; None where there is no such record."""
+
+    first_record_at: str | None
+    newest_record_at: str | None
+    oldest_unsynced_at: str | None
+    dead_entries: int
+
+
+def vitals(reader: sqlite3.Connection) -> Vitals:
+    """The newest record is the latest instant among the last 100 audit entries: the clock may have gone back."""
+    first = reader.execute("SELECT created_at FROM audit_log ORDER BY seq LIMIT 1").fetchone()
+    newest = reader.execute(
+        """SELECT max(at) FROM (
+               SELECT created_at AS at FROM (SELECT created_at FROM audit_log ORDER BY seq DESC LIMIT 100)
+               UNION ALL SELECT max(started_at) FROM inspection_sessions)"""
+    ).fetchone()
+    unsynced = reader.execute(
+        """SELECT created_at FROM sync_queue WHERE processed_at IS NULL AND dead_at IS NULL
+           ORDER BY id LIMIT 1"""
+    ).fetchone()
+    dead = reader.execute(
+        "SELECT count(*) FROM sync_queue INDEXED BY idx_sync_queue_unprocessed "
+        "WHERE processed_at IS NULL AND dead_at IS NOT NULL"
+    ).fetchone()
+    return Vitals(first[0] if first else None, newest[0], unsynced[0] if unsynced else None, dead[0])
