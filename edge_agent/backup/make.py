@@ -36,7 +36,7 @@ from edge_agent.errors import Conflict
 from edge_agent.models import Finding, ModelPackage
 from edge_agent.store import masters, soundness
 from edge_agent.store.copies import copy_database, examined
-from edge_agent.store.database import Database
+from edge_agent.store.database import Database, library_version
 
 PARTIAL = ".partial"
 
@@ -124,7 +124,7 @@ def _fill(
     findings: list[Finding] = []
     linked = 0
     with examined(folder / DATABASE_FILE) as copy:
-        sqlite_version = str(copy.execute("SELECT sqlite_version()").fetchone()[0])
+        sqlite_version = ".".join(map(str, library_version()))
         blobs, total = Blobs(data_dir, Clock()), soundness.count_images(copy) if include_images else 0
         for done, wanted in enumerate(wanted_files(copy, data_dir, include_images=include_images)):
             progress("files", min(done, total), total)

@@ -1,28 +1,18 @@
-"""What a technician should know now: facts gathered cheaply, judged by pure functions.
+"""What a technician should know now: the facts health is judged by, and the judgement.
 
 Rules of this file:
-- `findings` decides and touches nothing; `gather` looks and decides nothing. A fact that could not be had is
-  None and never an alarm by itself.
-- Cheap enough to be asked every few seconds: no query reads more than a handful of rows.
+- Pure: nothing here looks at anything. A fact that could not be had is None and never an alarm by itself.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
 import stat
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from edge_agent.backup.rotation import made_at
 from edge_agent.clock import from_rfc3339
-from edge_agent.config import Config
 from edge_agent.errors import Problem
 from edge_agent.models import Finding, Severity
-from edge_agent.store import masters, vitals
 from edge_agent.store.database import has_wal_reset_bug
 
 CLOCK_TOLERANCE_S = 60.0
@@ -31,7 +21,8 @@ UNSYNCED_AGE_S = 86_400.0
 EXPIRES_SOON_S = 14 * 86_400.0
 DISK_LEVELS = ((95, Severity.ERROR), (90, Severity.WARNING), (80, Severity.INFO))
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs ncpfs afs ceph glusterfs lustre 9p fuse.sshfs fuse.glusterfs webdav".split()
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "glusterfs", "lustre", "9p", "webdav"}
+    | {"fuse.sshfs", "fuse.glusterfs"}
 )
 
 
@@ -78,7 +69,7 @@ def _sqlite(facts: Facts) -> Iterator[Finding]:
             f"SQLite {version}",
             "This SQLite can damage a database that two connections write at the same instant; the agent "
             "writes with one connection only and is safe as long as no other program writes its database.",
-            "Never open edge.db for writing with another program. SQLite 3.51.3 or later has the fault mended.",
+            "Let no other program write edge.db. SQLite 3.51.3 and later have the fault mended.",
         )
 
 
@@ -206,12 +197,12 @@ def _backup(facts: Facts) -> Iterator[Finding]:
     if since_s is None and facts.first_record_at is not None:
         since_s = from_rfc3339(facts.first_record_at)
     if facts.backup_keep and since_s is not None and facts.now_s - since_s > BACKUP_AGE_S:
-        made = "none was ever made" if facts.newest_backup_s is None else "the newest is"
+        made = "none was ever made; " if facts.newest_backup_s is None else ""
         yield Finding(
             "backup-too-old",
             Severity.WARNING,
             "backup",
-            f"There is no recent backup: {made}, {span(facts.now_s - since_s)} old data are at risk.",
+            f"There is no recent backup: {made}{span(facts.now_s - since_s)} of work are at risk.",
             "Run `edge-agent backup` and look in the log why the daily backup failed.",
         )
 
@@ -244,104 +235,3 @@ def span(seconds: float) -> str:
         if seconds >= 2 * length_s:
             return f"{seconds / length_s:.0f} {unit}"
     return f"{seconds:.0f} seconds"
-
-
-# ── gathering ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def gather(
-    config: Config,
-    reader: sqlite3.Connection,
-    now_s: float,
-    *,
-    backup_names: Iterable[str] = (),
-    server_configured: bool = False,
-    worker_state: str = "ok",
-    worker_restarts: int = 0,
-    worker_failure: str | None = None,
-    unreachable_folders: Collection[str] = (),
-    pipeline_problems: Mapping[str, Sequence[Problem]] | None = None,
-) -> Facts:
-    """The facts of this moment; what only the daemon's parts know is passed in."""
-    used = disk_use(config.data_dir)
-    pulse = vitals.vitals(reader)
-    made = [instant for name in backup_names if (instant := made_at(name)) is not None]
-    return Facts(
-        now_s=now_s,
-        sqlite_version=sqlite_version(reader),
-        disk_total_bytes=used[0] if used else None,
-        disk_used_bytes=used[1] if used else None,
-        file_system=file_system_of(config.data_dir),
-        data_dir_mode=data_dir_mode(config.data_dir),
-        newest_record_at=pulse.newest_record_at,
-        first_record_at=pulse.first_record_at,
-        oldest_unsynced_at=pulse.oldest_unsynced_at,
-        dead_entries=pulse.dead_entries,
-        server_configured=server_configured,
-        calibrations={row["name"]: row["valid_until"] for row in masters.list_calibrations(reader)},
-        newest_backup_s=max(made, default=None),
-        backup_keep=config.backup_keep,
-        quarantined=quarantined(config.data_dir),
-        worker_state=worker_state,
-        worker_restarts=worker_restarts,
-        worker_failure=worker_failure,
-        unreachable_folders=tuple(unreachable_folders),
-        pipeline_problems=pipeline_problems or {},
-    )
-
-
-def sqlite_version(reader: sqlite3.Connection) -> tuple[int, int, int]:
-    text = str(reader.execute("SELECT sqlite_version()").fetchone()[0])
-    major, minor, patch = (int(part) for part in text.split("."))
-    return major, minor, patch
-
-
-def disk_use(path: Path) -> tuple[int, int] | None:
-    """(total, used) bytes as the agent's user sees them: what is reserved for root counts as used."""
-    try:
-        usage = shutil.disk_usage(path)
-    except OSError:
-        return None
-    return usage.total, usage.total - usage.free
-
-
-def data_dir_mode(path: Path) -> int | None:
-    """Permission bits, or None where they mean nothing (Windows)."""
-    try:
-        return None if os.name == "nt" else stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return None
-
-
-def quarantined(data_dir: Path) -> int:
-    """Files set aside; the note beside each (`.json`) does not count."""
-    try:
-        return sum(1 for path in (data_dir / "quarantine").rglob("*") if path.is_file() and path.suffix != ".json")
-    except OSError:
-        return 0
-
-
-def file_system_of(path: Path) -> str | None:
-    """The type of the file system that holds `path`, as the kernel calls it; None where it cannot be told."""
-    if sys.platform == "win32":
-        return "smbfs" if str(path.resolve()).startswith("\\\\") else None
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
-    except OSError:
-        return None
-    return mounted_as(mounts, str(path.resolve()))
-
-
-def mounted_as(mountinfo: str, path: str) -> str | None:
-    """The type of the mount that holds `path`, from the text of /proc/self/mountinfo (proc(5))."""
-    best, found = "", None
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields = before.split(" ")
-        if len(fields) < 5 or not after:
-            continue
-        point = fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
-        holds = point == "/" or path == point or path.startswith(f"{point}/")
-        if holds and len(point) >= len(best):
-            best, found = point, after.split(" ")[0]
-    return found
