@@ -73,7 +73,7 @@ def measure(has: Services, streams: Streams) -> Metrics:
         image_fsyncs=has.blobs.fsyncs,
         disk_free_bytes=shutil.disk_usage(has.config.data_dir).free,
         inference_state=state.state,
-        inference_workers=state.workers,
+        inference_workers=len(state.pids),
         inference_restarts=state.restarts,
         inference_waiting=state.waiting,
         inference_running=state.running,
