@@ -420,6 +420,12 @@ class FindingList:
     findings: list[Finding]
 
 
+class BackupRequest(Request):
+    """`folder`: where to make the backup, an absolute path; null: among the agent's own."""
+
+    folder: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+
+
 # ── users, settings, statistics ────────────────────────────────────────────────────────────────────────
 
 UserName = Annotated[str, Path(max_length=64)]
