@@ -106,7 +106,7 @@ class NewUser(Request):
     username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     password: Password
     role: Role
-    full_name: Short | None = None
+    full_name: Short
     email: Short | None = None
 
 

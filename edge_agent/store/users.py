@@ -36,12 +36,6 @@ def list_users(reader: sqlite3.Connection) -> list[User]:
     return many(User, reader.execute(f"SELECT {columns(User)} FROM users ORDER BY username"))
 
 
-def add_user(tx: sqlite3.Connection, row: Mapping[str, Any]) -> int:
-    """Inserts and returns the local id. Raises sqlite3.IntegrityError when name or e-mail is taken."""
-    insert(tx, "users", dict(row))
-    return int(tx.execute("SELECT last_insert_rowid()").fetchone()[0])
-
-
 def change_user(tx: sqlite3.Connection, user_id: int, changes: Mapping[str, Any], now: str) -> None:
     """Sets the named columns; column names come from our own code."""
     sets = "".join(f"{name} = ?, " for name in changes)
