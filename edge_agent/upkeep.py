@@ -75,7 +75,7 @@ class Upkeep:
             for name in plan_prune([path.name for path in folder.iterdir()], self._config.backup_keep):
                 shutil.rmtree(folder / name)
         return {
-            "folder": str(report.folder),
+            "folder": str(report.path),
             "files": len(report.manifest.files),
             "size_bytes": report.size_bytes,
             "findings": [finding.code for finding in report.findings],

@@ -402,6 +402,7 @@ CREATE TABLE sync_queue (
     error_detail    TEXT
 ) STRICT;
 CREATE INDEX idx_sync_queue_unprocessed ON sync_queue (priority DESC, id) WHERE processed_at IS NULL;
+CREATE INDEX idx_sync_queue_dead ON sync_queue (id) WHERE dead_at IS NOT NULL;
 CREATE INDEX idx_sync_queue_entity ON sync_queue (entity_type, entity_id, id);
 
 -- How far each space has been pulled.

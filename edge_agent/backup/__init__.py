@@ -1,7 +1,8 @@
 """Backup and restore of a whole installation.
 
 Rules of this file:
-- Only names; `manifest` says what a backup is, `make` makes one, `restore` brings one back, `rotation` ends one.
+- Names only: `manifest` says what a backup is, `make` makes it, `restore` brings it back,
+  `rotation` says which have had their time.
 """
 
 from edge_agent.backup.make import BackupReport, backup

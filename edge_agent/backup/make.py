@@ -33,10 +33,10 @@ from edge_agent.check.findings import finding
 from edge_agent.check.records import named_assets
 from edge_agent.clock import Clock
 from edge_agent.errors import Conflict
-from edge_agent.models import Finding
+from edge_agent.models import Finding, ModelPackage
 from edge_agent.store import masters, soundness
 from edge_agent.store.copies import copy_database, examined
-from edge_agent.store.database import Database
+from edge_agent.store.database import Database, library_version
 
 PARTIAL = ".partial"
 
@@ -124,7 +124,7 @@ def _fill(
     findings: list[Finding] = []
     linked = 0
     with examined(folder / DATABASE_FILE) as copy:
-        sqlite_version = str(copy.execute("SELECT sqlite_version()").fetchone()[0])
+        sqlite_version = ".".join(map(str, library_version()))
         blobs, total = Blobs(data_dir, Clock()), soundness.count_images(copy) if include_images else 0
         for done, wanted in enumerate(wanted_files(copy, data_dir, include_images=include_images)):
             progress("files", min(done, total), total)
@@ -147,14 +147,10 @@ def wanted_files(copy: sqlite3.Connection, data_dir: Path, *, include_images: bo
     if (data_dir / "config.toml").is_file():
         yield Wanted("config.toml", None, "config.toml", may_link=False)
     for package in masters.list_models(copy):
-        subject = f"model {package.name} {package.version}"
-        folder = data_dir / "models" / f"{package.name}-{package.version}"
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            yield Wanted(path.relative_to(data_dir).as_posix(), None, subject, may_link=False)
+        yield from _model_files(package, data_dir)
     for sha256, code in sorted(named_assets(copy).items()):
-        path = f"assets/{sha256}"
-        size = (data_dir / path).stat().st_size if (data_dir / path).is_file() else 0
-        yield Wanted(path, Entry(size, sha256), f"pipeline {code}", may_link=False)
+        expected = Entry(_size(data_dir / "assets" / sha256), sha256)
+        yield Wanted(f"assets/{sha256}", expected, f"pipeline {code}", may_link=False)
     if include_images:
         for stored in soundness.image_files(copy):
             expected = Entry(stored.size_bytes, stored.sha256)
@@ -162,6 +158,21 @@ def wanted_files(copy: sqlite3.Connection, data_dir: Path, *, include_images: bo
             yield Wanted(
                 stored.file_path, expected, f"image {stored.row_id}", may_link=True, may_be_gone=gone
             )
+
+
+def _model_files(package: ModelPackage, data_dir: Path) -> Iterator[Wanted]:
+    """The network as it was verified, and whatever lies beside it."""
+    folder = data_dir / "models" / f"{package.name}-{package.version}"
+    subject = f"model {package.name} {package.version}"
+    network = folder / str(package.manifest.get("file", "model.onnx"))
+    expected = Entry(_size(network), package.model_sha256)
+    yield Wanted(network.relative_to(data_dir).as_posix(), expected, subject, may_link=False)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != network):
+        yield Wanted(path.relative_to(data_dir).as_posix(), None, subject, may_link=False)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _take(wanted: Wanted, blobs: Blobs, folder: Path) -> tuple[Entry, bool] | Finding | None:

@@ -6,7 +6,8 @@ Rules of this file:
 - A file is taken when it is due (see listing.py), still is what was listed once it has been read, and the
   whole picture is there. All three.
 - A source is deleted only after `ingest` called it taken or duplicate.
-- One listing serves many batches; a batch is at most 64 files and about 64 MB.
+- One listing serves many batches; a batch is at most 32 files and about 64 MB. While one batch is made
+  durable the next one is begun.
 - Links, directories and devices are never followed, moved or deleted; they are named in a finding.
 """
 
@@ -33,7 +34,7 @@ from edge_agent.errors import AgentError, BadImage, BadInput
 from edge_agent.images import MAX_BYTES, MAX_PIXELS, ImageInfo, check_complete, probe
 from edge_agent.models import Finding, Severity
 
-BATCH_FILES = 64
+BATCH_FILES = 32
 BATCH_BYTES = 64 * 1024 * 1024
 
 _HOPELESS = frozenset({"too-large", "too-many-pixels", "animated"})
@@ -66,9 +67,12 @@ class Outcome:
     hint: str = ""
 
 
-Ingest = Callable[[Sequence[Candidate]], Sequence[Outcome]]
-"""Makes candidates durable and answers one outcome each, in their order. It may be given the same bytes
-again after a crash, and must then answer `duplicate`. An exception means: nothing is known, try again."""
+Finish = Callable[[], Sequence[Outcome]]
+"""Makes the candidates begun durable and answers one outcome each, in their order. An AgentError means: none
+of them was taken, they may be brought again."""
+Ingest = Callable[[Sequence[Candidate]], Finish]
+"""Begins to take candidates. It may be given the same bytes again after a crash; the answer then is
+`duplicate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class HotFolder:
         self._waiting_for: dict[str, str] = {}
         self._problems: dict[str, Finding] = {}
         self._pause_s = self._paused_until = 0.0
+        self._begun: tuple[Sequence[tuple[Candidate, Identity]], Finish] | None = None
         self._taken = self._duplicates = self._quarantined = 0
         self._last_taken_at: str | None = None
 
@@ -137,6 +142,8 @@ class HotFolder:
         try:
             while not stop.is_set() and self.step():
                 pass
+            if stop.is_set():
+                self._settle_begun()
             self._calm("step")
         except Exception as error:  # the loop must outlive any one step
             _log.exception("hot folder %s: step failed", self.config.name)
@@ -170,21 +177,35 @@ class HotFolder:
         """
         if self._clock.monotonic() < self._paused_until:
             return False
-        if not self._ready:
-            self._look()
-        batch = self._next_batch()
-        if not batch:
-            return bool(self._ready)
         try:
-            outcomes = self._ingest([candidate for candidate, _ in batch])
+            return self._step()
         except AgentError as error:
             self._pause("ingest", error.code_, error.detail, error.hint_)
             return False
+
+    def _step(self) -> bool:
+        """Begins the next batch before it finishes the one before: the processes have work meanwhile."""
+        if not self._ready:
+            self._settle_begun()
+            self._look()
+        batch = self._next_batch()
+        begun = (batch, self._ingest([candidate for candidate, _ in batch])) if batch else None
+        before, self._begun = self._begun, begun
+        if before is not None:
+            self._finish(*before)
+        return bool(before or batch or self._ready)
+
+    def _settle_begun(self) -> None:
+        if self._begun is not None:
+            before, self._begun = self._begun, None
+            self._finish(*before)
+
+    def _finish(self, batch: Sequence[tuple[Candidate, Identity]], finish: Finish) -> None:
+        outcomes = finish()
         self._pause_s = 0.0
         self._calm("ingest")
         for (candidate, identity), outcome in zip(batch, outcomes, strict=True):
             self._settle(candidate, identity, outcome)
-        return True
 
     # -- what there is ----------------------------------------------------------------------------
 

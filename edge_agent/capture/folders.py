@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from edge_agent.capture.binding import FolderConfig
-from edge_agent.capture.folder import Candidate, FolderStatus, HotFolder, Outcome
+from edge_agent.capture.folder import Candidate, Finish, FolderStatus, HotFolder, Outcome
 from edge_agent.capture.quarantine import Quarantine, QuarantineEntry
 from edge_agent.clock import Clock
 from edge_agent.config import Config
@@ -124,9 +124,9 @@ class Folders:
         thread.start()
         return _Watched(folder, stop, thread)
 
-    def _ingest(self, config: FolderConfig, candidates: Sequence[Candidate]) -> list[Outcome]:
+    def _ingest(self, config: FolderConfig, candidates: Sequence[Candidate]) -> Finish:
         begun = self._dropped.begin([dropped_file(config, candidate) for candidate in candidates])
-        return [outcome_of(taken) for taken in self._dropped.finish(begun)]
+        return lambda: [outcome_of(taken) for taken in self._dropped.finish(begun)]
 
     def _read_settings(self) -> tuple[dict[str, FolderConfig], tuple[Finding, ...]]:
         with self._db.read() as reader:

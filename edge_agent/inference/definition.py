@@ -343,4 +343,4 @@ def _too_large(size: int) -> tuple[str, str]:
 
 def _natural(pointer: str) -> list[tuple[int, str]]:
     """Sort key: /steps/2 before /steps/10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in pointer.split("/")]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in pointer.split("/")]

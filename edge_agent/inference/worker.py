@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from edge_agent.clock import Clock
 from edge_agent.errors import InferenceFailed
+from edge_agent.inference import failures
 from edge_agent.inference.jobs import Equipment, Job, ModelFault, ModelKey, PoolState, Ticket
 from edge_agent.inference.lane import Afterwards, Lane, Task, configuration_task, job_task, request_task
 from edge_agent.inference.process import ChildProcess
@@ -183,8 +184,12 @@ class InferencePool:
 
     def _refusal(self, queue: deque[Task]) -> InferenceFailed | None:
         if not self._is_open:
-            return _stopped()
-        return _degraded(self._last_failure) if queue is self._backlog and self._limit.is_degraded else None
+            return failures.stopped()
+        return (
+            failures.degraded(self._last_failure)
+            if queue is self._backlog and self._limit.is_degraded
+            else None
+        )
 
     def _distribute(self, after: Afterwards) -> None:
         """Gives waiting tasks to the least loaded processes."""
@@ -241,14 +246,14 @@ class InferencePool:
         """Everything that is due: overdue processes, idle ones, missing ones."""
         for worker in self._everyone():
             if now >= worker.lane.due_at and not worker.failure:
-                worker.failure = _timed_out(worker.lane.patience_s)
+                worker.failure = failures.timed_out(worker.lane.patience_s)
                 after.append(worker.process.kill)
         for worker in self._crew[1:]:
             if now >= self._leaves_at(worker):
                 worker.is_leaving = True
                 after.append(worker.process.hang_up)
         if self._limit.is_degraded:
-            after += [partial(task.fail, _degraded(self._last_failure)) for task in self._backlog]
+            after += [partial(task.fail, failures.degraded(self._last_failure)) for task in self._backlog]
             self._backlog.clear()
         if self._limit.probe_at is not None and now >= self._limit.probe_at and self._has_ready():
             self._limit.recovered()
@@ -287,7 +292,7 @@ class InferencePool:
         if process is None:
             with self._lock:
                 task = self._visits.popleft()
-            task.fail(_crashed(None))
+            task.fail(failures.crashed(None))
             return
         worker, after = _Worker(process, Lane(process.outbox), visitor=True), Afterwards()
         with self._lock:
@@ -314,7 +319,7 @@ class InferencePool:
             self._backlog.clear()
             self._visits.clear()
         for task in waiting:
-            task.fail(_stopped())
+            task.fail(failures.stopped())
         for worker in workers:
             if worker.lane.is_idle:
                 worker.process.hang_up()
@@ -338,7 +343,7 @@ class InferencePool:
                 worker.process.kill()
                 break
         exit_code = worker.process.end()
-        self._ended(worker, worker.failure or failure or _crashed(exit_code))
+        self._ended(worker, worker.failure or failure or failures.crashed(exit_code))
 
     def _heard(self, worker: _Worker, event: Message) -> None:
         with self._lock:
@@ -369,7 +374,7 @@ class InferencePool:
             if self._is_open and not worker.visitor:
                 self._backlog.extendleft(reversed(tasks))
             else:
-                after += [partial(task.fail, _stopped()) for task in tasks]
+                after += [partial(task.fail, failures.stopped()) for task in tasks]
             self._distribute(after)
             self._wake_at = -math.inf
             self._work.notify_all()
@@ -385,29 +390,3 @@ class InferencePool:
 def _run(actions: Afterwards) -> None:
     for action in actions:
         action()
-
-
-def _crashed(exit_code: int | None) -> InferenceFailed:
-    how = "could not be started" if exit_code is None else f"ended with exit code {exit_code}"
-    if exit_code is not None and exit_code < 0:
-        how = f"was ended by signal {-exit_code}"
-    return InferenceFailed(f"the inference process {how}", code="inference-crash", exit_code=exit_code)
-
-
-def _timed_out(limit_s: float) -> InferenceFailed:
-    return InferenceFailed(
-        f"the inference process did not answer within {limit_s:g} s and was restarted",
-        code="inference-timeout",
-    )
-
-
-def _degraded(reason: str | None) -> InferenceFailed:
-    return InferenceFailed(
-        f"the AI is switched off for now because its process keeps failing ({reason or 'unknown reason'})",
-        code="inference-degraded",
-        hint="Judge by eye; the agent tries again by itself. Tell the technician if it lasts.",
-    )
-
-
-def _stopped() -> InferenceFailed:
-    return InferenceFailed("the agent is stopping", code="inference-stopped")

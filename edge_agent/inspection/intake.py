@@ -219,7 +219,13 @@ class Intake:
         A picture that does not decode is BadImage and leaves nothing. If the disk or the database refuses,
         Unavailable is raised and none of them was stored.
         """
-        self._blobs.commit([flight.staged for flight in flights], self._executor)
+        try:
+            self._blobs.commit([flight.staged for flight in flights], self._executor)
+        except AgentError:
+            for flight in flights:
+                self._blobs.discard(flight.staged)
+            raise
+        # From here files stay, whatever happens: a transaction that failed may be durable all the same.
         bad = {flight: error for flight in flights if (error := decode_error(flight))}
         good = [flight for flight in flights if flight not in bad]
         answers: dict[InFlight, Added | AgentError] = {**bad, **(self._write(good) if good else {})}

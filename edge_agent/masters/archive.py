@@ -93,7 +93,8 @@ def unpack(source: Path, target: Path, progress: Progress, limits: Limits = LIMI
             with zipfile.ZipFile(stream) as archive:
                 entries = _bounded(list(_zip_entries(archive, limits)), limits)
                 outer = _outer_folder(entries)
-                inner = [replace(entry, name=entry.name.removeprefix(f"{outer}/")) for entry in entries]
+                skipped = len(outer) + 1 if outer else 0
+                inner = [replace(entry, name=entry.name[skipped:]) for entry in entries]
                 return _copy(inner, Unpacked(target, outer or source.stem), progress)
     except (zipfile.BadZipFile, UnicodeError, NotImplementedError, struct.error) as error:
         raise refused("bad-zip", f"{source.name} is not a readable zip file: {error}") from None

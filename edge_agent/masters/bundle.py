@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
@@ -285,8 +285,15 @@ def _rows(bundle: Bundle, file: str, documents: list[Any], kind: type[R]) -> lis
         try:
             rows.append(Placed(file, f"/{index}", adapter.validate_python(document)))
         except ValidationError as error:
-            bundle.problems += problems_of(error, file, f"/{index}")
+            bundle.problems += map(_without_secret, problems_of(error, file, f"/{index}"))
     return rows
+
+
+def _without_secret(problem: Problem) -> Problem:
+    """A message that quotes a password hash says less."""
+    if not problem.pointer.endswith("/password_hash"):
+        return problem
+    return replace(problem, message=problem.message.partition(" (found ")[0])
 
 
 def duplicates(bundle: Bundle) -> list[Problem]:

@@ -180,7 +180,7 @@ def _plan_products(plan: Changes, bundle: Bundle, present: Present, now: str) ->
         product_id = _identify(plan, placed, present.tables[PRODUCTS].values(), ("product_code",), derived)
         if product_id is None:
             continue
-        if product_id in ids.values():
+        if product_id in ids.values() and product.product_code not in ids:
             plan.problems.append(
                 placed.problem("id", "id-conflict", "the id of another product of the bundle")
             )

@@ -36,7 +36,6 @@ def export(
     scratch: Path,
     target: Path,
     name_version: tuple[str, str],
-    as_zip: bool,
     with_users: bool,
 ) -> list[str]:
     """Writes the bundle to `target` through the private folder `scratch`; the names of its files.
@@ -54,7 +53,7 @@ def export(
         _copy_files(data_dir, scratch, pipelines, packages)
         _write(scratch / HEAD_NAME, _head(scratch, packages, *name_version))
         names = _names(scratch)
-        _deliver(scratch, target, names, as_zip)
+        _deliver(scratch, target, names)
     return names
 
 
@@ -185,9 +184,9 @@ def _write(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _deliver(scratch: Path, target: Path, names: list[str], as_zip: bool) -> None:
+def _deliver(scratch: Path, target: Path, names: list[str]) -> None:
     part = target.with_name(f".{target.name}.part")
-    if as_zip:
+    if target.suffix.lower() == ".zip":
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for name in names:
                 archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), (scratch / name).read_bytes())

@@ -106,7 +106,7 @@ class Masters:
     # ── bundles ─────────────────────────────────────────────────────────────────────────────────────
 
     def import_bundle(
-        self, path: Path, actor: Actor, *, dry_run: bool = False, progress: Progress = no_progress
+        self, path: Path, actor: Actor, dry_run: bool = False, progress: Progress = no_progress
     ) -> ImportReport:
         """Verifies the bundle at `path` (folder or zip) whole, then brings it into force, or reports only.
 
@@ -134,27 +134,19 @@ class Masters:
             return report
 
     def export_bundle(
-        self,
-        path: Path,
-        *,
-        as_zip: bool = False,
-        name: str = "export",
-        version: str = "1.0.0",
-        with_users: bool = False,
+        self, path: Path, *, name: str = "export", version: str = "1.0.0", with_users: bool = False
     ) -> list[str]:
-        """Writes what is in force as a bundle; the names of its files.
+        """Writes what is in force as a bundle, a zip if `path` ends so; the names of its files.
 
         Users are written only if asked for: their entries hold password hashes. Raises Conflict
         (`exists`), Damaged (a model or asset is not whole), Unavailable.
         """
         with (
             self._lock,
-            workspace(self._data_dir, self._clock.new_id()) as work,
             self._db.snapshot() as reader,
+            workspace(self._data_dir, self._clock.new_id()) as work,
         ):
-            return exporter.export(
-                reader, self._data_dir, work / "bundle", path, (name, version), as_zip, with_users
-            )
+            return exporter.export(reader, self._data_dir, work, path, (name, version), with_users)
 
     # ── models: see versions.ModelVersions ──────────────────────────────────────────────────────────
 
@@ -165,11 +157,12 @@ class Masters:
         *,
         name: str | None = None,
         version: str | None = None,
-        activate: bool = True,
+        activate: bool = False,
     ) -> ModelPackage:
         """Installs one package (folder, zip or exported .onnx) that agrees with its golden samples here.
 
-        Raises BadDefinition, Conflict (`version-exists`), InferenceFailed; then nothing was changed.
+        It becomes active if asked for, or if no version of its name is. Raises BadDefinition, Conflict
+        (`version-exists`), InferenceFailed; then nothing was changed.
         """
         return self._versions.install(path, actor, name, version, activate)
 
@@ -273,7 +266,8 @@ class Masters:
         }
 
     def _bring_in(self, bundle: Bundle, records: Sequence[ModelPackage], actor: Actor, work: Path) -> None:
-        for file in bundle.assets.values():
+        for sha256, file in self._wanting_assets(bundle).items():
+            (self._data_dir / "assets" / sha256).unlink(missing_ok=True)  # not what its name says
             self._blobs.put_asset((bundle.unpacked.folder / file).read_bytes())
         ready = [
             record for record in records if (work / "ready" / f"{record.name}-{record.version}").is_dir()

@@ -53,7 +53,7 @@ class Users:
         *,
         email: str | None = None,
     ) -> User:
-        """Adds a person. Raises BadDefinition (bad fields), BadInput (`weak-password`), Conflict (`exists`)."""
+        """Adds a person. Raises BadDefinition (bad fields), BadInput (`password-unfit`), Conflict."""
         fields = {"username": username, "full_name": full_name, "role": role, "email": email}
         try:
             new = _NewUser.model_validate(fields)
@@ -66,21 +66,21 @@ class Users:
         try:
             with self._db.write(actor) as tx:
                 insert(tx, "users", row)
-                audit.append(tx, "user.add", "users", username, {"role": new.role.value})
+                audit.append(tx, "user.add", "users", row["server_id"], {"role": new.role.value})
         except sqlite3.IntegrityError:
             raise Conflict(
                 f"The user name {username} or the address is taken.",
-                code="exists",
+                code="user-taken",
                 hint="Choose another one; names of disabled users stay taken.",
             ) from None
         return self._get(username)
 
     def set_password(self, username: str, password: str, actor: Actor) -> None:
-        """Gives a new password and ends the person's logins. Raises NotFound, BadInput (`weak-password`)."""
+        """Gives a new password and ends the person's logins. Raises NotFound, BadInput (`password-unfit`)."""
         user, password_hash = self._get(username), self._checked_hash(password)
         with self._db.write(actor) as tx:
             users.set_password(tx, user.id, password_hash, self._clock.now())
-            audit.append(tx, "user.password", "users", username)
+            audit.append(tx, "user.password", "users", user.server_id)
 
     def set_active(self, username: str, is_active: bool, actor: Actor) -> User:
         """Lets a person log in, or no longer. Raises NotFound, Conflict (`last-admin`)."""
@@ -96,14 +96,14 @@ class Users:
                         hint="Add another admin first.",
                     )
                 users.set_active(tx, user.id, is_active, self._clock.now())
-                audit.append(tx, "user.enable" if is_active else "user.disable", "users", username)
+                audit.append(tx, "user.enable" if is_active else "user.disable", "users", user.server_id)
         return self._get(username)
 
     def _checked_hash(self, password: str) -> str:
         if not self._min_password <= len(password) <= MAX_PASSWORD_CHARACTERS:
             raise BadInput(
                 f"A password has {self._min_password} to {MAX_PASSWORD_CHARACTERS} characters.",
-                code="weak-password",
+                code="password-unfit",
                 hint="Choose a longer one; several words are easy to remember.",
             )
         return hash_password(password)

@@ -67,6 +67,7 @@ class ModelVersions:
                     code="version-exists",
                     hint="A version never changes: give the new package a new version.",
                 )
+            activate = activate or all(not p.is_active for p in present.packages if p.name == package.name)
             wanted = {package.name: package.version} if activate else {}
             self._refuse_breaking(present, [package], wanted)
             whole = known is not None and is_whole(self._data_dir, known)

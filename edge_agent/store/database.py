@@ -33,6 +33,11 @@ def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
     return version < FIRST_SAFE_SQLITE and not backported
 
 
+def library_version() -> tuple[int, int, int]:
+    """Of the SQLite library in use."""
+    return sqlite3.sqlite_version_info
+
+
 def chain(*fields: object) -> str:
     """The sha256 of one audit entry: its fields and, last, the sha256 of the entry before it (or None)."""
     return sha256_hex("\x1f".join("" if value is None else str(value) for value in fields).encode())

@@ -302,7 +302,7 @@ def test_a_job_past_its_deadline_is_given_up_and_the_others_are_judged(start: St
 
 
 def test_past_the_restart_limit_people_go_on_without_ai_until_a_probe_succeeds(start: Start) -> None:
-    line = start(limit=RestartLimit(limit=2, backoff_s=0.5))
+    line = start(limit=RestartLimit(limit=2, backoff_s=1.0))
     line.start()
     tickets = [line.pool.submit(line.job(model="endless", deadline_s=0.2)) for _ in range(3)]
     codes = [failure(ticket.result).code_ for ticket in tickets]

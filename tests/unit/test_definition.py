@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edge_agent.errors import BadDefinition
 from edge_agent.inference.criteria import parse_criteria
-from edge_agent.inference.definition import compile_pipeline
+from edge_agent.inference.definition import compile_pipeline, pin
 from edge_agent.inference.plan import Plan, Source, fit
 
 
@@ -305,3 +305,24 @@ def test_compiling_loads_neither_opencv_nor_numpy() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_model_without_version_is_pinned_to_the_active_one() -> None:
+    loose = changed("steps", 2, "with", to={"model": "det"})
+    assert pin(loose, {"det": "1.0.0"}) == GOOD
+    assert "version" not in loose["steps"][2]["with"]
+    assert compiled(pin(loose, {"det": "1.0.0"})).models[0].version == "1.0.0"
+
+
+def test_a_stated_version_stays_and_an_unknown_model_is_reported() -> None:
+    assert pin(GOOD, {"det": "9.9.9"}) == GOOD
+    assert faults(pin(changed("steps", 2, "with", to={"model": "det"}), {})) == {
+        ("/steps/2/with/version", "missing-key")
+    }
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {}, {"steps": None}, {"steps": [1, {"with": 2}, {"with": {"model": []}}]}]
+)
+def test_what_cannot_be_pinned_stays_as_it_is(document: Any) -> None:
+    assert pin(document, {"det": "1.0.0"}) == document

@@ -51,7 +51,10 @@ class Station:
         self.restart()
 
     def restart(self, **limits: int) -> None:
-        self.folder = HotFolder(self.config, self.ingest, self.quarantine, self.clock, **limits)
+        self.folder = HotFolder(self.config, self.begin, self.quarantine, self.clock, **limits)
+
+    def begin(self, candidates: Sequence[Candidate]) -> Callable[[], Sequence[Outcome]]:
+        return lambda: self.ingest(candidates)
 
     def ingest(self, candidates: Sequence[Candidate]) -> Sequence[Outcome]:
         self.batches.append(len(candidates))
@@ -227,7 +230,7 @@ def test_batches_are_bounded_and_oldest_first_from_one_listing(
 
     monkeypatch.setattr(folder_module, "read_directory", look)
     station.settle()
-    assert station.batches == [64, 64, 22]
+    assert station.batches == [32, 32, 32, 32, 22]
     assert order == [f"{number:03}.jpg" for number in reversed(range(150))]
     assert len(looks) == 3
     assert station.left() == []

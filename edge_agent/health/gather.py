@@ -1,0 +1,115 @@
+"""Gathering the facts of this moment, cheaply enough to be asked every few seconds.
+
+Rules of this file:
+- Looks and decides nothing; no query reads more than a handful of rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from edge_agent.backup.rotation import made_at
+from edge_agent.config import Config
+from edge_agent.errors import Problem
+from edge_agent.health.facts import Facts
+from edge_agent.store import masters, vitals
+from edge_agent.store.database import library_version
+
+
+def gather(
+    config: Config,
+    reader: sqlite3.Connection,
+    now_s: float,
+    *,
+    backup_names: Iterable[str] = (),
+    server_configured: bool = False,
+    worker_state: str = "ok",
+    worker_restarts: int = 0,
+    worker_failure: str | None = None,
+    unreachable_folders: Collection[str] = (),
+    pipeline_problems: Mapping[str, Sequence[Problem]] | None = None,
+) -> Facts:
+    """The facts of this moment; what only the daemon's parts know is passed in."""
+    used = disk_use(config.data_dir)
+    pulse = vitals.vitals(reader)
+    made = [instant for name in backup_names if (instant := made_at(name)) is not None]
+    return Facts(
+        now_s=now_s,
+        sqlite_version=library_version(),
+        disk_total_bytes=used[0] if used else None,
+        disk_used_bytes=used[1] if used else None,
+        file_system=file_system_of(config.data_dir),
+        data_dir_mode=data_dir_mode(config.data_dir),
+        newest_record_at=pulse.newest_record_at,
+        first_record_at=pulse.first_record_at,
+        oldest_unsynced_at=pulse.oldest_unsynced_at,
+        dead_entries=pulse.dead_entries,
+        server_configured=server_configured,
+        calibrations={row["name"]: row["valid_until"] for row in masters.list_calibrations(reader)},
+        newest_backup_s=max(made, default=None),
+        backup_keep=config.backup_keep,
+        quarantined=quarantined(config.data_dir),
+        worker_state=worker_state,
+        worker_restarts=worker_restarts,
+        worker_failure=worker_failure,
+        unreachable_folders=tuple(unreachable_folders),
+        pipeline_problems=pipeline_problems or {},
+    )
+
+
+def disk_use(path: Path) -> tuple[int, int] | None:
+    """(total, used) bytes as the agent's user sees them: what is reserved for root counts as used."""
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return None
+    return usage.total, usage.total - usage.free
+
+
+def data_dir_mode(path: Path) -> int | None:
+    """Permission bits, or None where they mean nothing (Windows)."""
+    try:
+        return None if os.name == "nt" else stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+
+
+def quarantined(data_dir: Path) -> int:
+    """Files set aside; the note beside each (`.json`) does not count."""
+    try:
+        files = [path for path in (data_dir / "quarantine").rglob("*") if path.is_file()]
+        return sum(1 for path in files if path.suffix != ".json")
+    except OSError:
+        return 0
+
+
+def file_system_of(path: Path) -> str | None:
+    """The type of the file system that holds `path`, as the kernel calls it; None where it cannot be told."""
+    if sys.platform == "win32":
+        return "smbfs" if str(path.resolve()).startswith("\\\\") else None
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    return mounted_as(mounts, str(path.resolve()))
+
+
+def mounted_as(mountinfo: str, path: str) -> str | None:
+    """The type of the mount that holds `path`, from the text of /proc/self/mountinfo (proc(5))."""
+    best, found = "", None
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) < 5 or not after:
+            continue
+        point = fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        holds = point in ("/", path) or path.startswith(f"{point}/")
+        if holds and len(point) >= len(best):
+            best, found = point, after.split(" ")[0]
+    return found

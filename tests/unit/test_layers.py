@@ -1,0 +1,255 @@
+"""The house: who may import whom (docs/adr/0003-layers.md), held by reading every import.
+
+Rules of this file:
+- A failure says which import breaks which rule and why the rule is there.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Lowest first; a module belongs to the longest prefix that names it. Within one line only the same top-level
+# name may be imported: what two of a line share belongs in a line below.
+LAYERS = [
+    ["sync_protocol", "edge_agent", "edge_agent.models", "edge_agent.errors", "edge_agent.clock"],
+    ["edge_agent.config", "edge_agent.messages", "edge_agent.events"],
+    ["edge_agent.images", "edge_agent.calibration", "edge_agent.backup.rotation"],
+    ["edge_agent.inference.values", "edge_agent.inference.documents"],
+    ["edge_agent.inference"],
+    ["edge_agent.inspection.rules", "edge_agent.inspection.scan"],
+    ["edge_agent.store", "edge_agent.blobs"],
+    ["edge_agent.lock"],
+    ["edge_agent.inference.worker"],
+    ["edge_agent.inspection"],
+    ["edge_agent.masters"],
+    ["edge_agent.check"],
+    ["edge_agent.backup"],
+    ["edge_agent.health"],
+    ["edge_agent.doctor"],
+    ["edge_agent.capture"],
+    ["edge_agent.api"],
+    ["edge_agent.daemon"],
+    ["edge_agent.cli", "edge_agent.demo", "edge_agent.__main__"],
+]
+FREE_WITHIN_A_LINE = {0, 1}  # words and settings: nothing there does anything
+TYPES_OF_SQLITE3 = {f"sqlite3.{name}" for name in ("Connection", "Cursor", "Row", "IntegrityError")}
+PURE = ("edge_agent.images", "edge_agent.inspection.rules", "edge_agent.inspection.scan", "sync_protocol")
+
+
+@dataclass(frozen=True)
+class Import:
+    importer: str
+    imported: str
+    line: int
+    at_start: bool
+    """Whether it happens when the importer is imported (not inside a function)."""
+
+    def __str__(self) -> str:
+        return f"{self.importer}, line {self.line}: imports {self.imported}"
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = {}
+    for top in ("edge_agent", "sync_protocol"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text("utf-8"))
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    return tuple(one for module in modules() for one in _imports_of(module, tree(module), True))
+
+
+def _imports_of(module: str, node: ast.AST, at_start: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue  # never executed
+        if isinstance(child, ast.Import):
+            yield from (Import(module, name.name, child.lineno, at_start) for name in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{module}, line {child.lineno}: relative imports hide the layer"
+            for name in child.names:
+                full = f"{child.module}.{name.name}"
+                target = full if full in modules() else str(child.module)
+                yield Import(module, target, child.lineno, at_start)
+        else:
+            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from _imports_of(module, child, at_start and not inside)
+
+
+def layer_of(module: str) -> tuple[int, str] | None:
+    """(line of LAYERS, the prefix that put it there)."""
+    places = {
+        prefix: number
+        for number, line in enumerate(LAYERS)
+        for prefix in line
+        if module == prefix or (prefix != "edge_agent" and module.startswith(f"{prefix}."))
+    }
+    if not places:
+        return None
+    longest = max(places, key=len)
+    return places[longest], longest
+
+
+def ours(one: Import) -> bool:
+    return one.imported.split(".")[0] in ("edge_agent", "sync_protocol")
+
+
+def test_every_module_has_a_layer() -> None:
+    homeless = [module for module in modules() if layer_of(module) is None]
+    assert not homeless, f"say in LAYERS (and in the ADR) which layer {', '.join(homeless)} belongs to"
+
+
+def test_imports_only_lead_down() -> None:
+    broken = []
+    for one in filter(ours, imports()):
+        here, there = layer_of(one.importer), layer_of(one.imported)
+        if here is None or there is None or is_its_own_package(one):
+            continue
+        level = here[0] == there[0] and (here[1] == there[1] or here[0] in FREE_WITHIN_A_LINE)
+        if there[0] > here[0] or (there[0] == here[0] and not level):
+            broken.append(f"{one}: {there[1]} lies above or beside {here[1]}")
+    assert not broken, "a layer imports only lower ones (docs/adr/0003-layers.md):\n" + "\n".join(broken)
+
+
+def is_its_own_package(one: Import) -> bool:
+    """A package's `__init__` re-exports its parts; they lie in the package's own layer or below."""
+    return one.imported.startswith(f"{one.importer}.")
+
+
+def test_there_are_no_import_cycles() -> None:
+    graph: dict[str, set[str]] = {module: set() for module in modules()}
+    for one in imports():
+        if one.imported in graph and one.imported != one.importer:
+            graph[one.importer].add(one.imported)
+    while leaves := [module for module, uses in graph.items() if not uses]:
+        for leaf in leaves:
+            del graph[leaf]
+        for uses in graph.values():
+            uses.difference_update(leaves)
+    assert not graph, f"these import each other in a circle: {sorted(graph)}"
+
+
+def test_only_the_store_opens_a_database() -> None:
+    broken = [
+        str(o) for o in imports() if o.imported == "sqlite_utils" and "edge_agent.store" not in o.importer
+    ]
+    for module in modules():
+        if module.startswith("edge_agent.store"):
+            continue
+        for node in ast.walk(tree(module)):
+            name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if name.startswith("sqlite3.") and name not in TYPES_OF_SQLITE3:
+                broken.append(f"{module}, line {node.lineno}: uses {name}")
+    assert not broken, (
+        "one connection writes, and sqlite3's errors become ours in one place: only edge_agent.store may use "
+        "sqlite3 beyond naming the type of a connection:\n" + "\n".join(broken)
+    )
+
+
+def test_sql_is_written_in_the_store_only() -> None:
+    statement = re.compile(r"\s*(SELECT|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA)\s")
+    broken = []
+    for module in modules():
+        if module.startswith("edge_agent.store"):
+            continue
+        for node in ast.walk(tree(module)):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if statement.match(text):
+                broken.append(f"{module}: {text.strip()[:40]}")
+    assert not broken, "SQL outside edge_agent.store:\n" + "\n".join(broken)
+
+
+def test_the_http_client_is_behind_one_adapter() -> None:
+    users = ("edge_agent.sync.central", "edge_agent.cli")
+    clients = ("httpx", "httpx2", "urllib.request", "requests")
+    broken = [str(o) for o in imports() if o.imported in clients and not o.importer.startswith(users)]
+    assert not broken, "only sync.central and the CLI's client speak HTTP:\n" + "\n".join(broken)
+
+
+def test_the_environment_is_read_by_config_only() -> None:
+    broken = []
+    for module in modules():
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in (
+                "os.environ",
+                "os.getenv",
+                "os.environb",
+            ):
+                broken.append(f"{module}, line {node.lineno}")
+            if isinstance(node, ast.ImportFrom) and node.module == "os":
+                names = {name.name for name in node.names} & {"environ", "getenv"}
+                broken += [f"{module}, line {node.lineno}"] if names else []
+    allowed = ("edge_agent.config", "edge_agent.inference.process", "edge_agent.demo")
+    broken = [place for place in broken if not place.startswith(allowed)]
+    assert not broken, "settings come from edge_agent.config, nowhere else:\n" + "\n".join(broken)
+
+
+def test_pure_modules_touch_no_clock_disk_or_socket() -> None:
+    forbidden = {"time", "random", "secrets", "socket", "sqlite3", "threading", "subprocess", "logging"}
+    broken = [
+        str(o) for o in imports() if o.importer.startswith(PURE) and o.imported.split(".")[0] in forbidden
+    ]
+    assert not broken, "these modules are functions of their arguments:\n" + "\n".join(broken)
+
+
+def test_only_the_clock_tells_the_time_and_rolls_the_dice() -> None:
+    calls = {"time.time", "time.monotonic", "datetime.now", "datetime.utcnow", "os.urandom", "uuid.uuid4"}
+    calls |= {"uuid.uuid1", "random.random", "secrets.token_bytes", "secrets.token_hex"}
+    broken = []
+    for module in modules():
+        if module == "edge_agent.clock":
+            continue
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
+                broken.append(f"{module}, line {node.lineno}: {ast.unparse(node.func)}()")
+    assert not broken, "time and randomness are arguments (edge_agent.clock.Clock):\n" + "\n".join(broken)
+
+
+# ── what starting costs ─────────────────────────────────────────────────────────────────────────────────
+
+HEAVY = ("cv2", "onnxruntime", "numpy", "sqlite_utils", "fastapi", "pydantic", "PIL", "zxingcpp", "rapidocr")
+LIGHT = {
+    "edge_agent.cli.main": HEAVY,
+    "edge_agent.daemon": ("cv2", "onnxruntime", "rapidocr"),
+    "edge_agent.api.app": ("cv2", "onnxruntime", "numpy", "rapidocr"),
+    "edge_agent.inspection.sessions": ("cv2", "onnxruntime", "numpy", "rapidocr"),
+    "edge_agent.inspection.intake": ("cv2", "onnxruntime", "numpy", "rapidocr"),
+    "edge_agent.check": ("cv2", "onnxruntime", "numpy", "fastapi", "sqlite_utils"),
+    "edge_agent.backup": ("cv2", "onnxruntime", "numpy", "fastapi", "sqlite_utils"),
+    "edge_agent.doctor": ("cv2", "onnxruntime", "numpy", "fastapi", "sqlite_utils"),
+    "edge_agent.store.schema": ("cv2", "onnxruntime", "numpy", "fastapi", "sqlite_utils"),
+}
+
+
+@pytest.mark.parametrize("module", [module for module in LIGHT if module in modules()])
+def test_starting_does_not_load_what_it_does_not_need(module: str) -> None:
+    missing = [one.imported for one in imports() if ours(one) and one.imported not in modules()]
+    if missing:
+        pytest.xfail(f"not all modules are there yet: {sorted(set(missing))}")
+    code = (
+        f"import {module}, sys, json; print(json.dumps([n for n in {LIGHT[module]!r} if n in sys.modules]))"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = json.loads(child.stdout)
+    assert loaded == [], f"importing {module} loads {loaded}: import them where they are used"
