@@ -3,15 +3,14 @@
 Rules of this file:
 - The port is taken before anything slow starts, and announced (`run/agent.json`) only when it answers.
 - systemd is told when the agent is ready, alive and stopping; elsewhere the same calls do nothing.
-- SIGTERM unwinds like any other end: uvicorn raises the signal again when it is done, and its default would
-  kill the process before the database is closed.
+- The caller makes SIGTERM an exception: uvicorn raises the signal again when it is done, and its default
+  would kill the process before the database is closed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
     Raises as `running_services`, and Busy (`port-taken`).
     """
     supervisor = read_supervisor()
-    with terminable(), ExitStack() as stack:
+    with ExitStack() as stack:
         listener = stack.enter_context(listening(config.host, config.port))
         services = stack.enter_context(running_services(config, clock))
         stack.enter_context(services.scheduled())
@@ -53,23 +52,6 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
 
         stack.callback(withdraw, config.data_dir)
         _Server(settings, supervisor, clock, ready).run(sockets=[listener])
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """While the block runs, SIGTERM ends it as an exception does: all is stopped in order, exit code 0."""
-
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(0)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Server(uvicorn.Server):
