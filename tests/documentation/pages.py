@@ -143,7 +143,11 @@ def cli_page() -> str:
     from edge_agent.cli.main import app
 
     group = typer.main.get_command(app)
-    return CLI + "\n" + "\n".join(line for name, one in commands(group, "edge-agent") for line in _command(name, one))
+    return (
+        CLI
+        + "\n"
+        + "\n".join(line for name, one in commands(group, "edge-agent") for line in _command(name, one))
+    )
 
 
 def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -165,7 +169,9 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 def _parameter(parameter: Any) -> str:
     is_option = parameter.param_type_name == "option"
-    name = ", ".join(f"`{one}`" for one in parameter.opts) if is_option else f"`{parameter.human_readable_name}`"
+    name = (
+        ", ".join(f"`{one}`" for one in parameter.opts) if is_option else f"`{parameter.human_readable_name}`"
+    )
     default = "" if parameter.default in (None, False, ()) else f"`{parameter.default}`"
     return f"| {name} | {'required' if parameter.required else default} | {getattr(parameter, 'help', '') or ''} |"
 
