@@ -7,16 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import Anyone, Has, Principal, Technician
-from edge_agent.api.bodies import (
+from edge_agent.api.bodies.equipment import (
     FolderBody,
     FolderList,
     FolderSettings,
-    Id,
-    Limit,
     QuarantineBody,
     QuarantineList,
-    SettingName,
 )
+from edge_agent.api.bodies.fields import Id, Limit, SettingName
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.services import Services
 from edge_agent.capture.binding import FolderConfig

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Has, Senior, Technician
-from edge_agent.api.bodies import FindingList
+from edge_agent.api.bodies.figures import FindingList
 from edge_agent.api.idempotency import KeyedRoute
 
 router = APIRouter(tags=["upkeep"], route_class=KeyedRoute)
