@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv --quiet
 DATA   ?= demo-data
 
-.PHONY: help demo run test lint bench openapi lock wheel clean
+.PHONY: help demo run test lint bench openapi cli-docs lock wheel clean
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##' Makefile | sed 's/:.*##/\t/'
 
 # The environment lives inside the project; every package is pinned with its hash.
 $(BIN)/uv: requirements/bootstrap.txt
@@ -46,6 +46,9 @@ bench: $(VENV)/.dev     ## the measures, as ratios to a bare script; ARGS=NAME r
 
 openapi: $(VENV)/.dev   ## rewrite docs/openapi.json from the code
 	$(BIN)/python -m edge_agent.api.openapi docs/openapi.json
+
+cli-docs: $(VENV)/.dev  ## rewrite docs/cli.md from the code
+	$(BIN)/python -m edge_agent.cli.docs docs/cli.md
 
 wheel: $(VENV)/.dev     ## dist/*.whl
 	$(UV) build --python $(BIN)/python --wheel --no-build-isolation --out-dir dist

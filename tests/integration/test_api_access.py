@@ -95,7 +95,7 @@ def test_users_are_changed_but_the_last_admin_stays(agent: Agent, people: dict[s
     added = {"username": "aoi", "full_name": "葵", "role": "inspector", "password": "long enough"}
     assert agent.client.post(f"{API}/users", json=added, headers=admin).status_code == 201
     twice = agent.client.post(f"{API}/users", json=added, headers=admin)
-    assert (twice.status_code, twice.json()["code"]) == (409, "exists")
+    assert (twice.status_code, twice.json()["code"]) == (409, "user-taken")
     changed = agent.client.patch(f"{API}/users/aoi", json={"role": "supervisor"}, headers=admin).json()
     assert (changed["role"], changed["full_name"]) == ("supervisor", "葵")
     for body in ({"role": "inspector"}, {"is_active": False}):

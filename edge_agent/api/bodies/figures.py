@@ -1,14 +1,17 @@
 """Bodies of statistics, audit, queue and system pages.
 
 Rules of this file:
-- Answers only; bytes and seconds where the name says so.
+- Bytes and seconds where the name says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import StringConstraints
+
+from edge_agent.api.bodies.fields import Request
 from edge_agent.inspection.statistics import Agreement, Yield
 from edge_agent.models import (
     Finding,
@@ -140,3 +143,19 @@ class ReasonCount:
 @dataclass(frozen=True, slots=True)
 class ReasonTable:
     reasons: list[ReasonCount]
+
+
+class BackupRequest(Request):
+    """`folder`: where to make the backup, an absolute path; null: among the agent's own."""
+
+    folder: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReply:
+    """A verified backup; `findings`: codes of what was wrong with the installation when it was made."""
+
+    folder: str
+    files: int
+    size_bytes: int
+    findings: list[str]
