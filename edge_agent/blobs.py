@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Blobs:
         for name in ("images", "assets", "models", "derived", "quarantine", "staging"):
             (self.data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self._staging.iterdir():
-            leftover.unlink()
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     def stage(self, data: bytes, image_id: str, mime_type: str, day: str) -> Staged:
         """Writes an image of that local calendar day (YYYY-MM-DD); not yet durable.
