@@ -20,10 +20,10 @@ from edge_agent.cli.main import app
 HEAD = """# Command line
 
 Generated from the code (`make cli-docs`). While the agent runs, a command is a request to it; while it does
-not, the same request is served inside the command's own process. `--json` prints one JSON document on standard
-output (`run`: one line when it answers); errors are one line on standard error, with `--json` one JSON object
-`{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and read from the
-first line of standard input elsewhere.
+not, the same request is served inside the command's own process. `--json` prints one JSON document on
+standard output (`run`: one line when it answers); errors are one line on standard error, with `--json` one
+JSON object `{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and
+read from the first line of standard input elsewhere.
 
 `edge-agent --data-dir DIR COMMAND …` (or `EDGE_AGENT_DATA_DIR`) names the data directory.
 

@@ -80,7 +80,7 @@ def export_bundle(
     folder = tempfile.TemporaryDirectory(prefix="export-", dir=has.config.data_dir / "staging")
     path = Path(folder.name) / "masters.zip"
     try:
-        has.masters.export_bundle(path, as_zip=True, with_users=with_users)
+        has.masters.export_bundle(path, with_users=with_users)
     except BaseException:
         folder.cleanup()
         raise
