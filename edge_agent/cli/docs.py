@@ -62,7 +62,8 @@ def _section(path: list[str], command: Any) -> str:
 def _row(parameter: Any) -> str:
     words = " ".join((parameter.help or "").replace("|", "\\|").split())
     required = " **Required.**" if parameter.required and not isinstance(parameter, TyperArgument) else ""
-    return f"| `{_shown(parameter)}` | {words}{_default(parameter)}{required} |\n"
+    name = _shown(parameter).replace("|", "\\|")
+    return f"| `{name}` | {words}{_default(parameter)}{required} |\n"
 
 
 def _shown(parameter: Any) -> str:
@@ -71,9 +72,8 @@ def _shown(parameter: Any) -> str:
     flags = "/".join(parameter.opts)
     if parameter.is_flag:
         return flags
-    choices = getattr(parameter.type, "choices", None)
-    values = "\\|".join(choices) if choices else parameter.metavar or "VALUE"
-    return f"{flags} {values}"
+    choices = parameter.type_descriptor.choices
+    return f"{flags} {parameter.metavar or '|'.join(choices or []) or 'VALUE'}"
 
 
 def _default(parameter: Any) -> str:
