@@ -20,10 +20,10 @@ from edge_agent.cli.main import app
 HEAD = """# Command line
 
 Generated from the code (`make cli-docs`). While the agent runs, a command is a request to it; while it does
-not, the same request is served inside the command's own process. `--json` prints one JSON document on standard
-output (`run`: one line when it answers); errors are one line on standard error, with `--json` one JSON object
-`{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and read from the
-first line of standard input elsewhere.
+not, the same request is served inside the command's own process. `--json` prints one JSON document on
+standard output (`run`: one line when it answers); errors are one line on standard error, with `--json` one
+JSON object `{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and
+read from the first line of standard input elsewhere.
 
 `edge-agent --data-dir DIR COMMAND …` (or `EDGE_AGENT_DATA_DIR`) names the data directory.
 
@@ -62,7 +62,8 @@ def _section(path: list[str], command: Any) -> str:
 def _row(parameter: Any) -> str:
     words = " ".join((parameter.help or "").replace("|", "\\|").split())
     required = " **Required.**" if parameter.required and not isinstance(parameter, TyperArgument) else ""
-    return f"| `{_shown(parameter)}` | {words}{_default(parameter)}{required} |\n"
+    name = _shown(parameter).replace("|", "\\|")
+    return f"| `{name}` | {words}{_default(parameter)}{required} |\n"
 
 
 def _shown(parameter: Any) -> str:
@@ -71,9 +72,8 @@ def _shown(parameter: Any) -> str:
     flags = "/".join(parameter.opts)
     if parameter.is_flag:
         return flags
-    choices = getattr(parameter.type, "choices", None)
-    values = "\\|".join(choices) if choices else parameter.metavar or "VALUE"
-    return f"{flags} {values}"
+    choices = parameter.type_descriptor.choices
+    return f"{flags} {parameter.metavar or '|'.join(choices or []) or 'VALUE'}"
 
 
 def _default(parameter: Any) -> str:

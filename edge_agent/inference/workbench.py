@@ -109,11 +109,11 @@ class Workbench:
         return (result_document(result) if result else None), drawing
 
     def _run(self, pixels: Pixels, message: Message) -> RunResult:
-        calibration = message["calibration"]
+        stated = message["calibration"]
         context = RunContext(
             criteria=message["criteria"],
             scan=message["scan"],
-            calibration=Calibration(**calibration) if calibration else None,
+            calibration=_calibration(stated) if stated else None,
             now=message["now"],
         )
         return run(
@@ -196,3 +196,8 @@ def _read_first(paths: list[str]) -> bytes:
         code="image-missing",
         hint="Run `edge-agent check`; it lists every image whose file is gone.",
     )
+
+
+def _calibration(row: Message) -> Calibration:
+    """Of all that is known of a calibration, what a run needs."""
+    return Calibration(row["name"], row["um_per_px"], row["valid_until"])
