@@ -35,7 +35,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
         listener = stack.enter_context(listening(config.host, config.port))
         services = stack.enter_context(running_services(config, clock))
         stack.enter_context(services.scheduled())
-        url = f"http://{config.host}:{listener.getsockname()[1]}"
+        url = url_of(config.host, listener.getsockname()[1])
         settings = uvicorn.Config(
             create_app(services),
             log_config=None,
@@ -98,6 +98,12 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
                 hint="Stop the program that uses it, or set another `port` in config.toml.",
             ) from None
         yield listener
+
+
+def url_of(host: str, port: int) -> str:
+    """How this machine's own programs reach an agent that listens on `host`."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def announce(data_dir: Path, url: str) -> None:

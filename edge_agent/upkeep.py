@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from edge_agent import __version__
@@ -24,6 +25,7 @@ from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
 from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
+from edge_agent.store import users
 from edge_agent.store.database import Database
 
 DAY_S = 86_400
@@ -62,18 +64,20 @@ class Upkeep:
                 )
             )
 
-    def make_backup(self) -> Mapping[str, Any]:
-        """A verified backup in `backups/`; the oldest beyond `backup_keep` go. Raises as `backup` does."""
+    def make_backup(self, elsewhere: Path | None = None) -> Mapping[str, Any]:
+        """A verified backup in the folder `elsewhere`, else in `backups/`; there the oldest beyond
+        `backup_keep` go. Raises as `backup` does."""
         with self._backing_up:
-            folder = self._config.data_dir / "backups"
+            folder = elsewhere or self._config.data_dir / "backups"
             report = backup(
                 self._db,
                 self._config.data_dir,
                 folder / backup_name(self._clock.time()),
                 app_version=__version__,
             )
-            for name in plan_prune([path.name for path in folder.iterdir()], self._config.backup_keep):
-                shutil.rmtree(folder / name)
+            if elsewhere is None and self._config.backup_keep:
+                for name in plan_prune([path.name for path in folder.iterdir()], self._config.backup_keep):
+                    shutil.rmtree(folder / name)
         return {
             "folder": str(report.path),
             "files": len(report.manifest.files),
@@ -85,8 +89,7 @@ class Upkeep:
         """Forgets idempotency keys and logins that have had their time."""
         old = to_rfc3339(self._clock.time() - KEYS_KEPT_S)
         with self._db.write() as tx:
-            tx.execute("DELETE FROM idempotency_keys WHERE created_at < ?", (old,))
-            tx.execute("DELETE FROM login_tokens WHERE expires_at < ?", (self._clock.now(),))
+            users.forget_expired(tx, self._clock.now(), keys_before=old)
 
     @contextmanager
     def scheduled(self) -> Iterator[None]:

@@ -8,8 +8,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from starlette.staticfiles import StaticFiles
 
 from edge_agent import __version__
 from edge_agent.api import problems
+from edge_agent.api.contract import contract
 from edge_agent.api.guard import Admission, Guard
+from edge_agent.api.limits import BodyLimit
 from edge_agent.api.logins import Logins
-from edge_agent.api.problems import ProblemDocument
 from edge_agent.api.routers import (
     audit,
     cameras,
@@ -47,7 +49,6 @@ from edge_agent.api.routers import (
 )
 from edge_agent.api.services import Services
 from edge_agent.api.streams import Streams
-from edge_agent.api.uploads import MAX_JSON_BYTES
 
 PREFIX = "/api/v1"
 ROUTERS = (
@@ -84,6 +85,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Streams(services.events, services.clock.random(4).hex())
     app.state.started_at = services.clock.now()
     admission = Admission.of(services.config.allowed_hosts, services.config.allowed_origins)
+    app.add_middleware(BodyLimit)
     app.add_middleware(Guard, admission=admission)
     app.mount("/console", StaticFiles(directory=console_dir()), name="console")
     app.add_api_route("/", _open_console, include_in_schema=False)
@@ -97,12 +99,10 @@ def bare_app() -> FastAPI:
         version=__version__,
         description="Visual inspection on this machine. Times are RFC 3339 UTC, errors RFC 9457 problems.",
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        max_body_size=MAX_JSON_BYTES,
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
         generate_unique_id_function=operation_id,
-        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
         lifespan=_lifespan,
     )
     api = APIRouter(prefix=PREFIX)
@@ -111,17 +111,13 @@ def bare_app() -> FastAPI:
     app.include_router(api)
     app.include_router(system.probes)
     problems.install(app)
+    app.openapi = partial(contract, app)  # type: ignore[method-assign]
     return app
 
 
 def operation_id(route: APIRoute) -> str:
     """The function's name: what a generated client calls the operation."""
     return route.name
-
-
-def api_routes(app: FastAPI) -> Iterator[APIRoute]:
-    """Every operation there is."""
-    yield from (route for route in app.routes if isinstance(route, APIRoute))
 
 
 def console_dir() -> Path:
@@ -138,10 +134,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     if (streams := getattr(app.state, "streams", None)) is not None:
         streams.close()
-
-
-_PROBLEM = {
-    "model": ProblemDocument,
-    "description": "What went wrong, and what to do about it.",
-    "content": {problems.MEDIA_TYPE: {}},
-}

@@ -106,7 +106,7 @@ class NewUser(Request):
     username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     password: Password
     role: Role
-    full_name: Short | None = None
+    full_name: Short
     email: Short | None = None
 
 
@@ -418,6 +418,12 @@ class Metrics:
 @dataclass(frozen=True, slots=True)
 class FindingList:
     findings: list[Finding]
+
+
+class BackupRequest(Request):
+    """`folder`: where to make the backup, an absolute path; null: among the agent's own."""
+
+    folder: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
 
 
 # ── users, settings, statistics ────────────────────────────────────────────────────────────────────────

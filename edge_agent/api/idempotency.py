@@ -23,11 +23,10 @@ from fastapi.routing import APIRoute
 
 from edge_agent.api.auth import KEY_HEADER, principal_of, services_of
 from edge_agent.api.problems import Refused
-from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.clock import Clock
 from edge_agent.store import requests
 from edge_agent.store.database import Database
 
-KEPT_S = 24 * 3600.0
 MAX_REPLY_BYTES = 1 << 20
 KEPT_HEADERS = ("content-type", "location", "etag")
 
@@ -92,12 +91,6 @@ def replay(database: Database, key: str, request_sha256: str) -> Response | None
 def keep(database: Database, clock: Clock, key: str, request_sha256: str, reply: str) -> None:
     with database.write() as tx:
         requests.keep_reply(tx, key, request_sha256, reply, clock.now())
-
-
-def forget_old(database: Database, clock: Clock) -> int:
-    """Removes keys older than a day; run hourly. Returns how many."""
-    with database.write() as tx:
-        return requests.purge(tx, to_rfc3339(clock.time() - KEPT_S))
 
 
 def pack(response: Response) -> str | None:

@@ -20,7 +20,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
-from edge_agent.errors import BadInput, Busy, Denied
+from edge_agent.errors import Busy, Denied
 from edge_agent.models import Actor, User
 from edge_agent.store import audit, users
 from edge_agent.store.database import Database
@@ -30,7 +30,6 @@ MAX_WAIT_S = 30.0
 FORGET_S = 600.0
 MAX_NAMES = 1000
 PARALLEL_CHECKS = 2
-MIN_PASSWORD = 8
 MAX_PASSWORD = 256
 NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
@@ -122,17 +121,6 @@ class Logins:
 
     def is_install_token(self, token: str) -> bool:
         return bool(self._install_sha256) and hmac.compare_digest(sha256_of(token), self._install_sha256)
-
-    def hash_password(self, password: str) -> str:
-        """The argon2id hash to store. Raises BadInput (`password-unfit`)."""
-        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-            raise BadInput(
-                f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.",
-                code="password-unfit",
-                hint=f"Choose one with at least {MIN_PASSWORD} characters.",
-            )
-        with self._checking:
-            return self._hasher.hash(password)
 
     def is_password(self, user: User, password: str) -> bool:
         """Whether it is this user's present password."""

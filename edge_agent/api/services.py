@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.blobs import Blobs
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
     """`findings` is what is wrong right now (cheap), `check` looks at everything (slow), `make_backup`
-    writes a verified backup and describes it, `scheduled` runs the periodic jobs while its block does."""
+    writes a verified backup (into a folder named or its own) and describes it, `scheduled` runs the
+    periodic jobs while its block does."""
 
     config: Config
     clock: Clock
@@ -46,6 +48,6 @@ class Services:
     folders: Folders
     findings: Callable[[], list[Finding]]
     check: Callable[[], Iterable[Finding]]
-    make_backup: Callable[[], Mapping[str, Any]]
+    make_backup: Callable[[Path | None], Mapping[str, Any]]
     scheduled: Callable[[], AbstractContextManager[None]]
     install_token: str

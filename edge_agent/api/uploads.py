@@ -19,15 +19,13 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from edge_agent.api.auth import services_of
+from edge_agent.api.auth import principal_of, services_of
+from edge_agent.api.limits import MAX_PICTURE_BYTES
 from edge_agent.api.problems import Refused
 from edge_agent.blobs import disk_errors
 from edge_agent.inspection.scan import clean
 
 ONNX_TYPE = "application/onnx"
-MAX_JSON_BYTES = 1 << 20
-MAX_PICTURE_BYTES = 25_000_000
-MAX_PACKAGE_BYTES = 600 << 20
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/tiff", "image/bmp", "application/octet-stream")
 
 
@@ -43,7 +41,8 @@ async def read_picture(
     request: Request, name: Annotated[str, Query(max_length=200, description="The file's name.")] = ""
 ) -> Picture:
     """Raises Refused: `picture-missing` (422), `picture-type` (415), `bad-request` (400)."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    principal_of(request)  # whoever may not enter does not get to send 25 MB
+    content_type = media_type_of(request)
     if content_type == "multipart/form-data":
         return await _from_form(request, name)
     if content_type not in PICTURE_TYPES:
@@ -58,9 +57,14 @@ async def read_picture(
     return Picture(data, clean(name))
 
 
+def media_type_of(request: Request) -> str:
+    """The Content-Type without its parameters, lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def _from_form(request: Request, name: str) -> Picture:
     parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=8)
-    parser.spool_max_size = 2 * MAX_PICTURE_BYTES
+    parser.spool_max_size = MAX_PICTURE_BYTES  # never onto the disk
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, UnicodeDecodeError) as error:
@@ -81,8 +85,8 @@ def _missing() -> Refused:
 
 async def read_package(request: Request) -> AsyncIterator[Path]:
     """The body in a temporary file on the data directory's own disk; `.onnx` if sent as such, else `.zip`."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    name = "upload.onnx" if content_type == ONNX_TYPE else "upload.zip"
+    principal_of(request)
+    name = "upload.onnx" if media_type_of(request) == ONNX_TYPE else "upload.zip"
     directory = services_of(request).config.data_dir / "staging"
     with disk_errors(), tempfile.TemporaryDirectory(prefix="upload-", dir=directory) as folder:
         path = Path(folder) / name

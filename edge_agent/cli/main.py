@@ -2,28 +2,41 @@
 
 Rules of this file:
 - Starts fast: nothing heavy is imported before a command runs (`edge-agent --help` under 0.3 s).
-- Every command takes `--json`; errors are one line on standard error and an exit code:
-  0 done · 1 internal · 2 usage · 3 bad input · 4 not found · 5 conflict · 6 denied · 7 unavailable ·
-  8 damaged · 9 done, but findings of severity error · 130 interrupted.
+- Every command takes `--json`; errors are one line on standard error and an exit code (`exits.py`).
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from edge_agent.cli import (
+    audit,
+    calibrate,
+    cameras,
+    demo,
+    doctor,
+    folders,
+    inspection,
+    masters,
+    models,
+    serve,
+    sessions,
+    status,
+    upkeep,
+    users,
+)
 from edge_agent.cli.connection import Refused
+from edge_agent.cli.exits import Exit
+from edge_agent.cli.options import Options
 from edge_agent.cli.output import complain
 from edge_agent.errors import AgentError, BadDefinition
-
-USAGE = 2
-FINDINGS = 9
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="edge-agent",
@@ -31,14 +44,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
 )
-
-
-@dataclass(slots=True)
-class Options:
-    """What was given before the command."""
-
-    data_dir: Path | None
 
 
 @app.callback()
@@ -49,30 +56,64 @@ def options(
         typer.Option("--data-dir", envvar="EDGE_AGENT_DATA_DIR", help="Where the agent keeps its data."),
     ] = None,
 ) -> None:
+    """Offline-first visual inspection: capture, judge, confirm, keep."""
     context.obj = Options(data_dir)
+
+
+for command in (serve.run, status.status, demo.demo, inspection.inspect):
+    app.command()(command)
+for name, group in {
+    "session": sessions.app,
+    "master": masters.app,
+    "model": models.app,
+    "folder": folders.app,
+    "camera": cameras.app,
+    "calibrate": calibrate.app,
+    "user": users.app,
+    "audit": audit.app,
+}.items():
+    app.add_typer(group, name=name)
+for command in (upkeep.check, upkeep.backup, upkeep.restore, doctor.doctor, doctor.version):
+    app.command()(command)
 
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
     as_json = "--json" in arguments
     try:
-        result = app(args=arguments, standalone_mode=False)
-    except Refused as error:
-        complain(error.code_, error.detail, error.hint_, error.problems, as_json=as_json)
-        return error.exit_status
+        result = app(args=arguments, prog_name="edge-agent", standalone_mode=False)
     except AgentError as error:
-        problems = [str(problem) for problem in error.problems] if isinstance(error, BadDefinition) else []
-        complain(error.code_, error.detail, error.hint_, problems, as_json=as_json)
-        return error.exit_code
+        complain(error.code_, error.detail, error.hint_, problems_of(error), as_json=as_json)
+        return error.exit_status if isinstance(error, Refused) else error.exit_code
     except TyperException as error:
         complain("usage", error.format_message(), "See `edge-agent --help`.", as_json=as_json)
-        return USAGE
-    except (KeyboardInterrupt, typer.Abort):
+        return Exit.USAGE
+    except typer.Abort:
+        result = Exit.INTERRUPTED
+    if result == Exit.INTERRUPTED:
         complain("interrupted", "Interrupted.", "Nothing is left half-done; run it again.", as_json=as_json)
-        return INTERRUPTED
-    return result if isinstance(result, int) else 0
+    return int(result) if isinstance(result, int) else Exit.DONE
+
+
+def problems_of(error: AgentError) -> list[str]:
+    """Every fault with its place, as lines."""
+    if isinstance(error, Refused):
+        return error.problems
+    return [str(problem) for problem in error.problems] if isinstance(error, BadDefinition) else []
 
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.DONE
+    except Exception as error:
+        logging.basicConfig(stream=sys.stderr, force=True)
+        logging.getLogger(__name__).exception("unforeseen")
+        complain("internal", f"An error nobody foresaw ({error!r}).", AgentError.hint)
+        code = Exit.INTERNAL
+    sys.exit(code)

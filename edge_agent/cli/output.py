@@ -29,7 +29,9 @@ def emit_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, emp
     table = Table(*columns, box=SIMPLE, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False, markup=False)
+    wide = console if console.is_terminal else Console(highlight=False, markup=False, width=10_000)
+    wide.print(table)
 
 
 def emit_facts(facts: Mapping[str, Any]) -> None:
@@ -37,6 +39,16 @@ def emit_facts(facts: Mapping[str, Any]) -> None:
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         print(f"{name:<{width}}  {_cell(value)}")
+
+
+def emit_findings(findings: Sequence[Mapping[str, Any]], *, empty: str = "Nothing is wrong.") -> None:
+    """What is wrong and what to do about it, one paragraph each."""
+    for one in findings:
+        print(
+            f"{one['severity'].upper()} {one['subject']}: {one['message']} [{one['code']}]\n  {one['hint']}"
+        )
+    if not findings:
+        print(empty)
 
 
 def complain(

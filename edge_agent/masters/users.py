@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -88,15 +89,48 @@ class Users:
             everyone = users.list_users(tx)
             user = _named(everyone, username)
             if user.is_active != is_active:
-                admins = [other for other in everyone if other.role is Role.ADMIN and other.is_active]
-                if not is_active and [admin.id for admin in admins] == [user.id]:
-                    raise Conflict(
-                        f"{username} is the last admin who can log in.",
-                        code="last-admin",
-                        hint="Add another admin first.",
-                    )
+                if not is_active:
+                    _refuse_last_admin(everyone, user)
                 users.set_active(tx, user.id, is_active, self._clock.now())
                 audit.append(tx, "user.enable" if is_active else "user.disable", "users", user.server_id)
+        return self._get(username)
+
+    def change(
+        self,
+        username: str,
+        changes: Mapping[str, str | None],
+        actor: Actor,
+        *,
+        password: str | None = None,
+        is_active: bool | None = None,
+    ) -> User:
+        """Changes role, full_name or email (`changes`), password and activity, all in one transaction.
+
+        Raises NotFound, BadInput (`weak-password`), Conflict (`exists`, `last-admin`).
+        """
+        password_hash = None if password is None else self._checked_hash(password)
+        named = {name: changes[name] for name in ("role", "full_name", "email") if name in changes}
+        try:
+            with self._db.write(actor) as tx:
+                everyone = users.list_users(tx)
+                user, now = _named(everyone, username), self._clock.now()
+                if is_active is False or named.get("role", Role.ADMIN) != Role.ADMIN:
+                    _refuse_last_admin(everyone, user)
+                if named:
+                    users.change_user(tx, user.id, named, now)
+                if password_hash is not None:
+                    users.set_password(tx, user.id, password_hash, now)
+                if is_active is not None:
+                    users.set_active(tx, user.id, is_active, now)
+                facts = {**named, "password": "new" if password_hash else None, "is_active": is_active}
+                detail = {name: value for name, value in facts.items() if value is not None}
+                audit.append(tx, "user.change", "users", username, detail)
+        except sqlite3.IntegrityError:
+            raise Conflict(
+                "The e-mail address is taken.",
+                code="exists",
+                hint="Choose another one; addresses of disabled users stay taken.",
+            ) from None
         return self._get(username)
 
     def _checked_hash(self, password: str) -> str:
@@ -110,6 +144,16 @@ class Users:
 
     def _get(self, username: str) -> User:
         return _named(self.list(), username)
+
+
+def _refuse_last_admin(everyone: list[User], user: User) -> None:
+    admins = [other for other in everyone if other.role is Role.ADMIN and other.is_active]
+    if [admin.id for admin in admins] == [user.id]:
+        raise Conflict(
+            f"{user.username} is the last admin who can log in.",
+            code="last-admin",
+            hint="Add another admin first.",
+        )
 
 
 def hash_password(password: str) -> str:

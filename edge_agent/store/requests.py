@@ -35,7 +35,3 @@ def keep_reply(tx: sqlite3.Connection, key: str, request_sha256: str, reply: str
         (key, request_sha256, now, reply),
     )
 
-
-def purge(tx: sqlite3.Connection, before: str) -> int:
-    """Forgets keys made before the instant; returns how many."""
-    return tx.execute("DELETE FROM idempotency_keys WHERE created_at < ?", (before,)).rowcount

@@ -64,7 +64,7 @@ def item_verdicts(reader: sqlite3.Connection, session_id: str) -> list[ItemVerdi
 def review_list(
     reader: sqlite3.Connection, after: tuple[str, str, str] | None, limit: int
 ) -> list[ReviewEntry]:
-    """What waits for a person, oldest first; `after` = updated_at, session_id, item_id of the last one seen."""
+    """What waits for a person, oldest first; `after` = updated_at, session_id, item_id of the last seen."""
     sql = """
         SELECT v.session_id, v.item_id, v.image_id, v.ai_result_id, v.ai_result, v.review, v.updated_at,
                t.product_code, t.serial_no

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 # name may be imported: what two of a line share belongs in a line below.
 LAYERS = [
     ["sync_protocol", "edge_agent", "edge_agent.models", "edge_agent.errors", "edge_agent.clock"],
-    ["edge_agent.config", "edge_agent.messages", "edge_agent.events"],
+    ["edge_agent.config", "edge_agent.messages", "edge_agent.events", "edge_agent.demo"],
     ["edge_agent.images", "edge_agent.calibration", "edge_agent.backup.rotation"],
     ["edge_agent.inference.values", "edge_agent.inference.documents"],
     ["edge_agent.inference"],
@@ -40,8 +40,10 @@ LAYERS = [
     ["edge_agent.doctor"],
     ["edge_agent.capture"],
     ["edge_agent.api"],
+    ["edge_agent.upkeep"],
     ["edge_agent.daemon"],
-    ["edge_agent.cli", "edge_agent.demo", "edge_agent.__main__"],
+    ["edge_agent.serving"],
+    ["edge_agent.cli"],
 ]
 FREE_WITHIN_A_LINE = {0, 1}  # words and settings: nothing there does anything
 TYPES_OF_SQLITE3 = {f"sqlite3.{name}" for name in ("Connection", "Cursor", "Row", "IntegrityError")}

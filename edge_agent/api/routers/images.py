@@ -13,7 +13,7 @@ from edge_agent.api.bodies import CaptureRequest, Id, ImageBody, ImageReply
 from edge_agent.api.files import FOR_EVER, send_file
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.services import Services
-from edge_agent.api.uploads import MAX_PICTURE_BYTES, PICTURE_BODY, APicture
+from edge_agent.api.uploads import PICTURE_BODY, APicture
 from edge_agent.api.views import image_reply, is_blinded, is_withheld, shown_image, shown_results
 from edge_agent.clock import from_rfc3339
 from edge_agent.errors import AgentError, Denied, NotFound
@@ -35,14 +35,13 @@ JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": 
     "/sessions/{session_id}/items/{item_id}/images",
     status_code=201,
     openapi_extra=PICTURE_BODY,
-    max_body_size=MAX_PICTURE_BYTES,
     responses={200: {"model": ImageReply}, 202: {"model": ImageReply}},
 )
 def add_image(
     session_id: Id,
     item_id: Id,
-    picture: APicture,
     who: Anyone,
+    picture: APicture,
     has: Has,
     response: Response,
     wait: Wait = True,

@@ -9,7 +9,7 @@ from edge_agent.api.bodies import LoginReply, LoginRequest, Me, PasswordRequest
 from edge_agent.api.guard import SESSION_COOKIE
 from edge_agent.api.views import is_blinded
 from edge_agent.errors import Denied
-from edge_agent.store import audit, users
+from edge_agent.masters.users import Users
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -50,7 +50,4 @@ def change_password(body: PasswordRequest, who: Anyone, has: Has, logins: HasLog
     user = person_of(who)
     if not logins.is_password(user, body.old_password):
         raise Denied("The old password is wrong.", code="password-wrong", hint="Type the old password again.")
-    hashed = logins.hash_password(body.new_password)
-    with has.database.write(who.actor) as tx:
-        users.set_password(tx, user.id, hashed, has.clock.now())
-        audit.append(tx, "password", "users", user.server_id)
+    Users(has.database, has.clock).set_password(user.username, body.new_password, who.actor)

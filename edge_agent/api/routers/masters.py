@@ -21,7 +21,7 @@ from edge_agent.api.bodies import (
     ProductList,
 )
 from edge_agent.api.idempotency import KeyedRoute, StreamedRoute
-from edge_agent.api.uploads import MAX_PACKAGE_BYTES, PACKAGE_BODY, APackage
+from edge_agent.api.uploads import PACKAGE_BODY, APackage
 from edge_agent.errors import Denied, NotFound
 from edge_agent.masters.report import ImportReport, MastersStatus
 from edge_agent.models import Role
@@ -53,10 +53,10 @@ def list_items(product_code: ProductCode, _who: Anyone, has: Has) -> ItemList:
         return ItemList(product, masters.list_items(reader, product.id))
 
 
-@router.post("/import", openapi_extra=PACKAGE_BODY, max_body_size=MAX_PACKAGE_BYTES)
+@router.post("/import", openapi_extra=PACKAGE_BODY)
 def import_bundle(
-    package: APackage,
     who: Technician,
+    package: APackage,
     has: Has,
     dry_run: Annotated[bool, Query(description="Only say what is wrong with it.")] = False,
 ) -> ImportReport:
@@ -80,7 +80,7 @@ def export_bundle(
     folder = tempfile.TemporaryDirectory(prefix="export-", dir=has.config.data_dir / "staging")
     path = Path(folder.name) / "masters.zip"
     try:
-        has.masters.export_bundle(path, as_zip=True, with_users=with_users)
+        has.masters.export_bundle(path, with_users=with_users)
     except BaseException:
         folder.cleanup()
         raise

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from edge_agent.api.auth import Anyone, Has, Technician
 from edge_agent.api.bodies import NAME, VERSION, ModelList, Name, VersionRequest
 from edge_agent.api.idempotency import KeyedRoute, StreamedRoute
-from edge_agent.api.uploads import MAX_PACKAGE_BYTES, MODEL_BODY, APackage
+from edge_agent.api.uploads import MODEL_BODY, APackage
 from edge_agent.masters.report import ModelTest
 from edge_agent.models import ModelPackage
 from edge_agent.store import masters
@@ -25,10 +25,10 @@ def list_models(_who: Anyone, has: Has) -> ModelList:
         return ModelList(masters.list_models(reader))
 
 
-@uploads.post("/install", status_code=201, openapi_extra=MODEL_BODY, max_body_size=MAX_PACKAGE_BYTES)
+@uploads.post("/install", status_code=201, openapi_extra=MODEL_BODY)
 def install_model(
-    package: APackage,
     who: Technician,
+    package: APackage,
     has: Has,
     name: Annotated[str | None, Query(pattern=NAME, description="For a bare .onnx file.")] = None,
     version: Annotated[str | None, Query(pattern=VERSION, description="For a bare .onnx file.")] = None,

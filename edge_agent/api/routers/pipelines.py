@@ -15,11 +15,11 @@ from edge_agent.api.bodies import DryRun, Name, PipelineBody, PipelineList, Vali
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.problems import ProblemPlace
 from edge_agent.api.services import Services
-from edge_agent.api.uploads import MAX_PICTURE_BYTES, PICTURE_BODY, APicture, Picture, kept_file
+from edge_agent.api.uploads import PICTURE_BODY, APicture, Picture, kept_file
 from edge_agent.errors import BadDefinition, NotFound
 from edge_agent.images import probe
 from edge_agent.inspection.running import Running
-from edge_agent.models import Item, Pipeline
+from edge_agent.models import AiResult, Item, Pipeline
 from edge_agent.store import masters
 
 router = APIRouter(prefix="/pipelines", tags=["pipelines"], route_class=KeyedRoute)
@@ -37,6 +37,7 @@ def list_pipelines(_who: Anyone, has: Has) -> PipelineList:
 
 @router.get("/{code}")
 def get_pipeline(code: Name, _who: Anyone, has: Has) -> PipelineBody:
+    """One pipeline with its definition."""
     return _body(_find(has, code), has.masters.running)
 
 
@@ -58,11 +59,11 @@ def validate_pipeline(
     return ValidationReply(True, [])
 
 
-@router.post("/{code}/dry-run", openapi_extra=PICTURE_BODY, max_body_size=MAX_PICTURE_BYTES)
+@router.post("/{code}/dry-run", openapi_extra=PICTURE_BODY)
 def dry_run_pipeline(
     code: Name,
-    picture: APicture,
     _who: Technician,
+    picture: APicture,
     has: Has,
     item_id: Annotated[str, Query(max_length=64, description="The item whose criteria judge.")],
 ) -> DryRun:
@@ -96,7 +97,7 @@ def _run(
         drawn = {Path(name).name: Path(name).read_bytes() for name in answer["pictures"]}
     result = answer["result"]
     return DryRun(
-        overall_result=result["overall_result"],
+        overall_result=AiResult(result["overall_result"]),
         confidence=result["confidence"],
         processing_time=result["processing_time"],
         detailed_results=result["detailed_results"],

@@ -10,7 +10,7 @@ from edge_agent.api.auth import Anyone, Has
 from edge_agent.api.bodies import PictureScanReply, ReadCode, ScanReply, ScanRequest
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.services import Services
-from edge_agent.api.uploads import MAX_PICTURE_BYTES, PICTURE_BODY, APicture, kept_file
+from edge_agent.api.uploads import PICTURE_BODY, APicture, kept_file
 from edge_agent.api.views import scan_reply
 from edge_agent.errors import BadInput
 from edge_agent.images import probe
@@ -25,8 +25,8 @@ def scan(body: ScanRequest, _who: Anyone, has: Has) -> ScanReply:
     return scan_reply(has.sessions.scan(body.text))
 
 
-@router.post("/picture", openapi_extra=PICTURE_BODY, max_body_size=MAX_PICTURE_BYTES)
-def scan_picture(picture: APicture, _who: Anyone, has: Has) -> PictureScanReply:
+@router.post("/picture", openapi_extra=PICTURE_BODY)
+def scan_picture(_who: Anyone, picture: APicture, has: Has) -> PictureScanReply:
     """Every code in a picture, and what the first known one means."""
     probe(
         picture.data,

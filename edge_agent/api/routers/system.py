@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +15,8 @@ from edge_agent.api.bodies import DiskInfo, FindingList, Health, Metrics, System
 from edge_agent.api.services import Services
 from edge_agent.api.streams import Streams
 from edge_agent.clock import from_rfc3339
-from edge_agent.store import sessions, settings
+from edge_agent.store import sessions, settings, users
+from edge_agent.store.database import library_version
 
 router = APIRouter(prefix="/system", tags=["system"])
 probes = APIRouter(tags=["health"])
@@ -33,7 +33,7 @@ def get_info(_who: Anyone, has: Has, request: Request) -> SystemInfo:
         device_id=str(device_id),
         device_type=has.config.device_type,
         data_dir=str(has.config.data_dir),
-        sqlite_version=sqlite3.sqlite_version,
+        sqlite_version=".".join(map(str, library_version())),
         python_version=sys.version.split()[0],
         started_at=started_at,
         uptime_s=has.clock.time() - from_rfc3339(started_at),
@@ -73,7 +73,7 @@ def measure(has: Services, streams: Streams) -> Metrics:
         image_fsyncs=has.blobs.fsyncs,
         disk_free_bytes=shutil.disk_usage(has.config.data_dir).free,
         inference_state=state.state,
-        inference_workers=state.workers,
+        inference_workers=len(state.pids),
         inference_restarts=state.restarts,
         inference_waiting=state.waiting,
         inference_running=state.running,
@@ -108,7 +108,7 @@ def get_ready(has: Has, response: Response) -> Health:
 
 def _not_ready(has: Services) -> Iterator[str]:
     with has.database.read() as reader:
-        reader.execute("SELECT 1 FROM users LIMIT 1").fetchone()
+        users.exist(reader)
     if shutil.disk_usage(has.config.data_dir).free < has.config.min_free_bytes:
         yield "disk-nearly-full"
 

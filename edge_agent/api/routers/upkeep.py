@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Has, Senior, Technician
-from edge_agent.api.bodies import FindingList
+from edge_agent.api.bodies import BackupRequest, FindingList
 from edge_agent.api.idempotency import KeyedRoute
+from edge_agent.errors import BadInput
 
 router = APIRouter(tags=["upkeep"], route_class=KeyedRoute)
 
@@ -20,6 +22,13 @@ def run_check(_who: Senior, has: Has) -> FindingList:
 
 
 @router.post("/backup", status_code=201)
-def make_backup(_who: Technician, has: Has) -> Any:
+def make_backup(_who: Technician, has: Has, body: BackupRequest | None = None) -> Any:
     """Writes a consistent, verified copy while work goes on."""
-    return has.make_backup()
+    folder = Path(body.folder) if body and body.folder else None
+    if folder is not None and (not folder.is_absolute() or folder.is_relative_to(has.config.data_dir)):
+        raise BadInput(
+            f"{folder} is no absolute path outside the data directory.",
+            code="backup-folder",
+            hint="Name a folder on another disk by its full path, or none at all.",
+        )
+    return has.make_backup(folder)

@@ -1,0 +1,77 @@
+"""`run`: the agent as a process in the foreground, for a service manager or a terminal.
+
+Rules of this file:
+- Logs go to standard error; standard output holds only where the agent answers.
+- SIGTERM is the normal end (exit 0), Ctrl-C an interruption (130); both finish what is under way.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from edge_agent.cli.options import AsJson, settings
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+QUIET = ("uvicorn", "apscheduler", "watchdog", "httpx")
+
+
+class Terminated(BaseException):
+    """The service manager asked for the end."""
+
+
+def run(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: settings]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.  [default: settings]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs the agent until it is told to stop (Ctrl-C, SIGTERM)."""
+    config = settings(context, host=host, port=port)
+    start_logging(config.log_level)
+
+    def ready(url: str) -> None:
+        line = json.dumps({"url": url, "pid": os.getpid()}) if as_json else f"The agent answers at {url}"
+        print(line, flush=True)
+
+    with ended_by_sigterm():
+        from edge_agent.clock import Clock
+        from edge_agent.serving import serve
+
+        serve(config, Clock(), ready)
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as an exception would, so that everything in it is closed; once."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except Terminated:
+        logging.getLogger(__name__).info("stopped")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def start_logging(level: str) -> None:
+    """Our log at `level`, other libraries' from WARNING on, to standard error."""
+    logging.basicConfig(level=level, format=FORMAT, stream=sys.stderr)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

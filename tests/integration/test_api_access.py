@@ -1,0 +1,186 @@
+"""Who may do what, how people log in, and what the console's cookie is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api_agent import ORIGIN, PASSWORD, PEOPLE, Agent, open_agent, png
+
+API = "/api/v1"
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    with open_agent(tmp_path_factory.mktemp("agent"), with_bundle=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def people(agent: Agent) -> dict[str, dict[str, str]]:
+    return {role: agent.log_in(name) for name, role in PEOPLE.items()}
+
+
+ALLOWED = {
+    "/sessions": {"inspector", "supervisor", "technician", "admin"},
+    "/reviews": {"inspector", "supervisor", "technician", "admin"},
+    "/audit": {"supervisor", "technician", "admin"},
+    "/sync/queue": {"supervisor", "technician", "admin"},
+    "/exports/sessions.csv": {"supervisor", "admin"},
+    "/masters/export": {"technician", "admin"},
+    "/users": {"admin"},
+}
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_only_the_roles_named_may(agent: Agent, people: dict[str, dict[str, str]], path: str) -> None:
+    for role, headers in people.items():
+        answer = agent.client.get(f"{API}{path}", headers=headers)
+        if role in ALLOWED[path]:
+            assert answer.status_code == 200, (role, answer.text)
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (403, "role-needed"), role
+
+
+def test_without_a_login_everything_is_refused(agent: Agent) -> None:
+    for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic eDp5"}):
+        answer = agent.client.get(f"{API}/sessions", headers=headers)
+        assert answer.status_code == 401
+        assert answer.json()["code"] in ("login-needed", "login-expired")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_install_token_is_a_technician_that_manages_users_but_never_judges(agent: Agent) -> None:
+    me = agent.client.get(f"{API}/auth/me", headers=agent.cli).json()
+    assert (me["name"], me["role"], me["user"]) == ("cli", "technician", None)
+    assert agent.client.get(f"{API}/users", headers=agent.cli).status_code == 200
+    assert agent.client.get(f"{API}/exports/sessions.csv", headers=agent.cli).status_code == 403
+    path = f"{API}/sessions/{'0' * 36}/verifications"
+    answer = agent.client.post(path, json={"final_result": "OK"}, headers=agent.cli)
+    assert (answer.status_code, answer.json()["code"]) == (403, "person-needed")
+
+
+def test_the_consoles_cookie_works_from_its_own_page_only(agent: Agent) -> None:
+    own = {"Origin": ORIGIN}
+    body = {"username": "mika", "password": PASSWORD, "cookie": True}
+    answer = agent.client.post(f"{API}/auth/login", json=body, headers=own)
+    assert answer.json()["token"] is None
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert agent.client.get(f"{API}/auth/me").json()["name"] == "mika"
+    refused = agent.client.post(f"{API}/auth/logout")
+    assert (refused.status_code, refused.json()["code"]) == (403, "origin-needed")
+    assert agent.client.post(f"{API}/auth/logout", headers=own).status_code == 204
+    assert agent.client.get(f"{API}/auth/me").status_code == 401
+
+
+def test_a_password_can_be_changed_by_its_owner_and_ends_the_logins(agent: Agent) -> None:
+    added = {"username": "yuki", "full_name": "雪", "role": "inspector", "password": "first password"}
+    assert agent.client.post(f"{API}/users", json=added, headers=agent.cli).status_code == 201
+    login = {"username": "yuki", "password": "first password"}
+    token = agent.client.post(f"{API}/auth/login", json=login).json()["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    wrong = {"old_password": "guess", "new_password": "second password"}
+    answer = agent.client.post(f"{API}/auth/password", json=wrong, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "password-wrong")
+    right = {**wrong, "old_password": "first password"}
+    assert agent.client.post(f"{API}/auth/password", json=right, headers=headers).status_code == 204
+    assert agent.client.get(f"{API}/auth/me", headers=headers).status_code == 401
+
+
+def test_users_are_changed_but_the_last_admin_stays(agent: Agent, people: dict[str, dict[str, str]]) -> None:
+    admin = people["admin"]
+    added = {"username": "aoi", "full_name": "葵", "role": "inspector", "password": "long enough"}
+    assert agent.client.post(f"{API}/users", json=added, headers=admin).status_code == 201
+    twice = agent.client.post(f"{API}/users", json=added, headers=admin)
+    assert (twice.status_code, twice.json()["code"]) == (409, "exists")
+    changed = agent.client.patch(f"{API}/users/aoi", json={"role": "supervisor"}, headers=admin).json()
+    assert (changed["role"], changed["full_name"]) == ("supervisor", "葵")
+    for body in ({"role": "inspector"}, {"is_active": False}):
+        answer = agent.client.patch(f"{API}/users/rei", json=body, headers=admin)
+        assert (answer.status_code, answer.json()["code"]) == (409, "last-admin")
+    assert agent.client.patch(f"{API}/users/none", json={}, headers=admin).status_code == 404
+    entries = agent.client.get(f"{API}/audit", headers=admin).json()["entries"]
+    assert "long enough" not in str(entries)
+
+
+def test_the_audit_trail_is_whole(agent: Agent, people: dict[str, dict[str, str]]) -> None:
+    proof = agent.client.get(f"{API}/audit/verify", headers=people["supervisor"]).json()
+    assert proof["is_whole"]
+    assert proof["entries"] > 0
+    assert proof["faults"] == []
+
+
+def test_errors_come_in_the_language_asked_for(agent: Agent) -> None:
+    japanese = agent.client.get(f"{API}/sessions", headers={"Accept-Language": "ja"}).json()
+    assert japanese["title"] == "ログインしてください"
+
+
+def test_the_console_page_asks_no_other_server(agent: Agent) -> None:
+    page = agent.client.get("/")
+    assert page.status_code == 200
+    assert "http://" not in page.text.replace("http://localhost", "")
+    assert "<script" not in page.text
+    assert agent.client.get("/console/console.css").status_code == 200
+    assert agent.client.get("/console/../app.py").status_code == 404
+    assert agent.client.get("/console/%2e%2e/app.py").json()["code"] == "no-such-path"
+
+
+def test_probes_and_metrics_need_no_login(agent: Agent) -> None:
+    assert agent.client.get("/health/live").json()["status"] == "ok"
+    assert agent.client.get("/health/ready").json() == {"status": "ok", "problems": []}
+    text = agent.client.get("/metrics").text
+    assert "# TYPE edge_agent_database_commits_total counter" in text
+    assert 'edge_agent_inference_state{state="' in text
+
+
+def test_system_pages_answer(agent: Agent, people: dict[str, dict[str, str]]) -> None:
+    for path in ("info", "disk", "findings", "metrics"):
+        assert agent.client.get(f"{API}/system/{path}", headers=people["technician"]).status_code == 200
+    status = agent.client.get(f"{API}/sync/status", headers=people["inspector"]).json()
+    assert not status["is_configured"]
+    assert agent.client.post(f"{API}/check", headers=people["technician"]).json() == {"findings": []}
+
+
+def test_a_full_disk_is_said_by_the_readiness_probe(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("full")
+    with open_agent(folder, with_bundle=False, min_free_bytes=2**62) as full:
+        answer = full.client.get("/health/ready")
+        assert (answer.status_code, answer.json()["problems"]) == (503, ["disk-nearly-full"])
+
+
+def test_in_blind_mode_the_inspector_decides_first(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with open_agent(tmp_path_factory.mktemp("blind"), blind_mode=True) as agent:
+        mika, ken = agent.log_in("mika"), agent.log_in("ken")
+        session = agent.client.post(f"{API}/sessions", json={"text": "PLATE"}, headers=mika).json()
+        item_id = session["items"][0]["item"]["id"]
+        base = f"{API}/sessions/{session['session']['id']}"
+        added = agent.client.post(
+            f"{base}/items/{item_id}/images", content=png(0), headers={**mika, "Content-Type": "image/png"}
+        ).json()
+        assert (added["verdict_state"], added["verdict"]) == ("withheld", None)
+        image = f"{API}/images/{added['image']['id']}"
+
+        def sees(who: dict[str, str]) -> tuple[bool, bool, int, bool]:
+            shown = agent.client.get(base, headers=who).json()["items"][0]
+            trace = agent.client.get(f"{base}/trace", headers=who).json()
+            overlay = agent.client.get(f"{image}/overlay", headers=who).status_code
+            found = agent.client.get(image, headers=who).json()
+            return shown["verdict"] is not None, bool(trace["ai_results"]), overlay, bool(found["ai_results"])
+
+        assert sees(mika) == (False, False, 403, False)
+        assert sees(ken)[:2] == (True, True)
+        result_id = agent.client.get(image, headers=ken).json()["ai_results"][0]["id"]
+        withheld = agent.client.get(f"{API}/results/{result_id}", headers=mika)
+        assert (withheld.status_code, withheld.json()["code"]) == (403, "verdict-withheld")
+        reviews = agent.client.get(f"{API}/reviews", headers=mika).json()["reviews"]
+        assert [entry["review"] for entry in reviews] == ["WITHHELD"]
+
+        verdict = {"final_result": "OK", "item_id": item_id, "saw_ai": True}
+        agent.client.post(f"{base}/verifications", json=verdict, headers=mika)
+        [judged] = agent.client.get(f"{base}/verifications", headers=ken).json()["verifications"]
+        assert judged["saw_ai"] is False
+        shown, traced, _, found = sees(mika)
+        assert (shown, traced, found) == (True, True, True)
