@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperArgument, TyperGroup
 from typer.main import get_command
@@ -71,8 +71,9 @@ def _shown(parameter: Any) -> str:
     flags = "/".join(parameter.opts)
     if parameter.is_flag:
         return flags
-    choices = getattr(parameter.type, "choices", None)
-    values = "\\|".join(choices) if choices else parameter.metavar or "VALUE"
+    annotation = parameter.type_descriptor.annotation
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    values = "\\|".join(choices) or parameter.metavar or "VALUE"
     return f"{flags} {values}"
 
 

@@ -34,4 +34,3 @@ def keep_reply(tx: sqlite3.Connection, key: str, request_sha256: str, reply: str
            WHERE idempotency_keys.reply IS NULL""",
         (key, request_sha256, now, reply),
     )
-
