@@ -7,7 +7,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
 from edge_agent.api.app import PREFIX, ROUTERS
-from edge_agent.api.openapi import document
+from edge_agent.api.openapi import document as openapi_document
 from edge_agent.api.routers import system
+from edge_agent.cli.docs import document as cli_page
 from edge_agent.config import Config
 from edge_agent.inference.docs import page as steps_page
 
@@ -48,29 +48,6 @@ allowed_hosts = ["line3-pc.factory.local"]
 
 | setting | default | unit | meaning | environment |
 |---|---|---|---|---|
-"""
-
-CLI = """# Commands
-
-Generated from the code by `make docs`; do not edit.
-
-`--data-dir DIR` comes before the command; without it `EDGE_AGENT_DATA_DIR` counts, else the platform's place for
-data. While the agent runs, commands are requests to it; while it does not, they do their work themselves. Every
-command but `run` takes `--json`: standard output then holds one JSON document, an error is one on standard error.
-
-| exit code | |
-|---|---|
-| 0 | done |
-| 1 | internal error |
-| 2 | wrong usage |
-| 3 | bad input |
-| 4 | not found |
-| 5 | conflict with the present state |
-| 6 | denied |
-| 7 | unavailable, try again |
-| 8 | damaged |
-| 9 | done, but there are findings of severity error |
-| 130 | interrupted |
 """
 
 API = """# Localhost API
@@ -137,49 +114,10 @@ def _dependencies(dependant: Any) -> Iterator[Any]:
         yield from _dependencies(one)
 
 
-def cli_page() -> str:
-    import typer.main
-
-    from edge_agent.cli.main import app
-
-    group = typer.main.get_command(app)
-    return (
-        CLI
-        + "\n"
-        + "\n".join(line for name, one in commands(group, "edge-agent") for line in _command(name, one))
-    )
-
-
-def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Every command that does something, with its full name."""
-    below = getattr(command, "commands", None)
-    if below is None:
-        yield name, command
-        return
-    for word, one in below.items():
-        yield from commands(one, f"{name} {word}")
-
-
-def _command(name: str, command: Any) -> Iterator[str]:
-    yield from (f"## `{name}`", "", re.sub(r"\s*\n\s*", " ", command.help or "").strip(), "")
-    rows = [_parameter(one) for one in command.params if one.name not in ("help", "json")]
-    if rows:
-        yield from ("| | default | |", "|---|---|---|", *rows, "")
-
-
-def _parameter(parameter: Any) -> str:
-    is_option = parameter.param_type_name == "option"
-    name = (
-        ", ".join(f"`{one}`" for one in parameter.opts) if is_option else f"`{parameter.human_readable_name}`"
-    )
-    default = "" if parameter.default in (None, False, ()) else f"`{parameter.default}`"
-    return f"| {name} | {'required' if parameter.required else default} | {getattr(parameter, 'help', '') or ''} |"
-
-
 PAGES: Mapping[str, Callable[[], str]] = {
     "steps.md": steps_page,
     "configuration.md": configuration_page,
     "api.md": api_page,
-    "openapi.json": document,
+    "openapi.json": openapi_document,
     "cli.md": cli_page,
 }

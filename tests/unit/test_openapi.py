@@ -23,7 +23,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_the_document_checked_in_is_that_of_the_code() -> None:
-    assert CHECKED_IN.read_text("utf-8") == document(), "run `make openapi`"
+    assert CHECKED_IN.read_text("utf-8") == document(), "run `make docs`"
 
 
 def test_it_is_written_where_asked(tmp_path: Path) -> None:
