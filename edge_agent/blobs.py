@@ -12,6 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -24,6 +25,8 @@ from edge_agent.clock import Clock
 from edge_agent.errors import Damaged, Unavailable
 
 EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/tiff": ".tif", "image/bmp": ".bmp"}
+NO_SPACE = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+DRAWN = (".thumbnail.jpg", ".overlay.jpg", ".heatmap.jpg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ class Blobs:
         """Removes bytes that turned out to be no picture, or for which there is no session."""
         staged.path.unlink(missing_ok=True)
         staged.final.unlink(missing_ok=True)
+
+    def discard_drawn(self, image_id: str) -> None:
+        """Removes the pictures drawn of an image that was not kept."""
+        for ending in DRAWN:
+            (self.data_dir / "derived" / f"{image_id}{ending}").unlink(missing_ok=True)
 
     def read(self, file_path: str) -> bytes:
         """The bytes a row names. Raises Damaged when they are gone."""
@@ -138,9 +146,7 @@ class disk_errors:  # noqa: N801 - reads as a statement: `with disk_errors():`
 
 def disk_error(error: OSError) -> Unavailable:
     """What a failed write means for the operator."""
-    import errno
-
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+    if error.errno in NO_SPACE:
         return Unavailable(
             "The disk is full; nothing was stored.",
             code="disk-full",
