@@ -16,6 +16,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,6 +114,10 @@ class Late:
     session_id: str
     verdict: Future[AiInspection | None]
     outcome: JobResult | AgentError
+
+
+class _AllRefused(Exception):
+    """No capture of a batch belongs to any session."""
 
 
 class Intake:
@@ -273,7 +278,7 @@ class Intake:
         early = {flight: outcome_now(flight.run) for flight in flights}
         answers: dict[InFlight, Added | AgentError] = {}
         try:
-            with self._db.write(flights[0].capture.actor) as tx:
+            with suppress(_AllRefused), self._db.write(flights[0].capture.actor) as tx:
                 for flight in flights:
                     try:
                         session = flight.capture.place(tx)
@@ -281,6 +286,8 @@ class Intake:
                         answers[flight] = error
                     else:
                         answers[flight] = self._write_one(tx, flight, session, early[flight])
+                if not any(isinstance(answer, Added) for answer in answers.values()):
+                    raise _AllRefused  # rolls back: an idempotency key stands for a change
         except Unavailable as error:
             # SQLite finds the disk full before it writes the mark of the commit: there is no row, and files
             # kept would fill the disk with every further try. After any other failure the transaction may be
