@@ -15,7 +15,7 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +51,9 @@ from edge_agent.store.database import Database, insert
 from edge_agent.store.records import row_of
 
 SYNC_THREADS = 4
+PATIENCE_S = 0.003
+"""How long a durable file waits for a verdict that is nearly there, to save a transaction. It costs a longer
+run nothing: the row's transaction is over well before such a run ends."""
 
 log = logging.getLogger(__name__)
 
@@ -275,6 +278,7 @@ class Intake:
         return Run(image_id, item, scan, mime_type, pipeline, paths, self._pool.submit(job), attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
+        wait([flight.run.ticket.result for flight in flights], PATIENCE_S)
         early = {flight: outcome_now(flight.run) for flight in flights}
         answers: dict[InFlight, Added | AgentError] = {}
         try:
