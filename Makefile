@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv --quiet
 DATA   ?= demo-data
 
-.PHONY: help demo run test lint bench openapi cli-docs lock wheel clean
+.PHONY: help demo run test lint bench docs lock wheel clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed 's/:.*##/\t/'
@@ -44,11 +44,8 @@ lint: $(VENV)/.dev      ## ruff (style and security) and mypy (types), both stri
 bench: $(VENV)/.dev     ## the measures, as ratios to a bare script; ARGS=NAME runs one
 	$(BIN)/python -m benchmarks $(ARGS)
 
-openapi: $(VENV)/.dev   ## rewrite docs/openapi.json from the code
-	$(BIN)/python -m edge_agent.api.openapi docs/openapi.json
-
-cli-docs: $(VENV)/.dev  ## rewrite docs/cli.md from the code
-	$(BIN)/python -m edge_agent.cli.docs docs/cli.md
+docs: $(VENV)/.dev      ## rewrite the pages of docs/ that are generated from the code
+	$(BIN)/python -m tests.documentation
 
 wheel: $(VENV)/.dev     ## dist/*.whl
 	$(UV) build --python $(BIN)/python --wheel --no-build-isolation --out-dir dist

@@ -50,6 +50,7 @@ def main() -> None:
             os.fsync(file.fileno())
         os.replace(temporary, final)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
         small = cv2.resize(pixels, (given.size, given.size), interpolation=cv2.INTER_LINEAR)
         tensor = np.ascontiguousarray(small[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(
             255

@@ -40,7 +40,7 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EDGE_AGENT_", extra="forbid", frozen=True)
 
-    data_dir: Path
+    data_dir: Path = Field(description="Where everything the agent keeps lies; set outside config.toml.")
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you know why not.")
     port: int = Field(8620, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     allowed_origins: tuple[str, ...] = Field(
@@ -50,8 +50,12 @@ class Config(BaseSettings):
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Host names besides localhost under which the API may be addressed."
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    device_type: str = Field("desktop", pattern="^(desktop|tablet|mobile)$")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
+    device_type: str = Field(
+        "desktop", pattern="^(desktop|tablet|mobile)$", description="desktop, tablet or mobile."
+    )
     time_zone: str = Field("", description="IANA zone of the factory's calendar day; empty = the machine's.")
     max_image_bytes: int = Field(20_000_000, gt=0, description="Largest image accepted, bytes.")
     max_image_pixels: int = Field(100_000_000, gt=0, description="Largest image accepted, pixels.")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edge_agent import __version__
 from edge_agent.api.services import Services
+from edge_agent.backup.restore import finish_restore
 from edge_agent.blobs import Blobs, disk_errors
 from edge_agent.capture.cameras import Cameras
 from edge_agent.capture.folders import Folders
@@ -44,6 +45,7 @@ def running_services(config: Config, clock: Clock) -> Iterator[Services]:
         with disk_errors():
             config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         stack.enter_context(data_dir_lock(config.data_dir, os.getpid()))
+        finish_restore(config.data_dir)
         blobs = Blobs(config.data_dir, clock)
         with disk_errors():
             blobs.prepare()

@@ -3,6 +3,8 @@
 Rules of this file:
 - The port is taken before anything slow starts, and announced (`run/agent.json`) only when it answers.
 - systemd is told when the agent is ready, alive and stopping; elsewhere the same calls do nothing.
+- The caller makes SIGTERM an exception: uvicorn raises the signal again when it is done, and its default
+  would kill the process before the database is closed.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -48,23 +49,37 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
             notify(supervisor, "READY=1")
             on_ready(url)
 
-        stack.callback(
-            notify, supervisor, "STOPPING=1"
-        )  # also when a signal ends it: uvicorn raises it again
         stack.callback(withdraw, config.data_dir)
-        stack.enter_context(watchdog(supervisor))
-        _Server(settings, ready).run(sockets=[listener])
+        _Server(settings, supervisor, clock, ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, settings: uvicorn.Config, ready: Callable[[], None]) -> None:
+    """Tells the service manager how it is. Signs of life come from the loop that answers requests: if that
+    hangs, they stop and the agent is started again."""
+
+    def __init__(
+        self, settings: uvicorn.Config, supervisor: Supervisor, clock: Clock, ready: Callable[[], None]
+    ) -> None:
         super().__init__(settings)
-        self._ready = ready
+        self._supervisor, self._clock, self._ready = supervisor, clock, ready
+        self._next_beat_s = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; twice in every watchdog interval it says "alive"."""
+        interval_s, now_s = self._supervisor.watchdog_s, self._clock.monotonic()
+        if interval_s is not None and now_s >= self._next_beat_s:
+            notify(self._supervisor, "WATCHDOG=1")
+            self._next_beat_s = now_s + interval_s / 2
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify(self._supervisor, "STOPPING=1")
+        await super().shutdown(sockets)
 
 
 @contextmanager
@@ -110,25 +125,3 @@ def notify(supervisor: Supervisor, state: str) -> None:
     address = supervisor.notify_socket.replace("@", "\0", 1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.sendto(state.encode(), address)
-
-
-@contextmanager
-def watchdog(supervisor: Supervisor) -> Iterator[None]:
-    """Says "alive" twice in every watchdog interval while the block runs."""
-    if supervisor.watchdog_s is None:
-        yield
-        return
-    stop = threading.Event()
-    interval_s = supervisor.watchdog_s / 2
-
-    def beat() -> None:
-        while not stop.wait(interval_s):
-            notify(supervisor, "WATCHDOG=1")
-
-    thread = threading.Thread(target=beat, name="watchdog", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

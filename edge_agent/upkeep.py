@@ -25,6 +25,7 @@ from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
 from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
+from edge_agent.store import users
 from edge_agent.store.database import Database
 
 DAY_S = 86_400
@@ -88,8 +89,7 @@ class Upkeep:
         """Forgets idempotency keys and logins that have had their time."""
         old = to_rfc3339(self._clock.time() - KEYS_KEPT_S)
         with self._db.write() as tx:
-            tx.execute("DELETE FROM idempotency_keys WHERE created_at < ?", (old,))
-            tx.execute("DELETE FROM login_tokens WHERE expires_at < ?", (self._clock.now(),))
+            users.forget_expired(tx, self._clock.now(), keys_before=old)
 
     @contextmanager
     def scheduled(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperArgument, TyperGroup
 from typer.main import get_command
@@ -19,11 +19,11 @@ from edge_agent.cli.main import app
 
 HEAD = """# Command line
 
-Generated from the code (`make cli-docs`). While the agent runs, a command is a request to it; while it does
-not, the same request is served inside the command's own process. `--json` prints one JSON document on
-standard output (`run`: one line when it answers); errors are one line on standard error, with `--json` one
-JSON object `{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and
-read from the first line of standard input elsewhere.
+Generated from the code (`make docs`). While the agent runs, a command is a request to it; while it does
+not, the same request is served inside the command's own process. `--json` prints one JSON document on standard
+output (`run`: one line when it answers); errors are one line on standard error, with `--json` one JSON object
+`{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and read from the
+first line of standard input elsewhere.
 
 `edge-agent --data-dir DIR COMMAND …` (or `EDGE_AGENT_DATA_DIR`) names the data directory.
 
@@ -62,8 +62,7 @@ def _section(path: list[str], command: Any) -> str:
 def _row(parameter: Any) -> str:
     words = " ".join((parameter.help or "").replace("|", "\\|").split())
     required = " **Required.**" if parameter.required and not isinstance(parameter, TyperArgument) else ""
-    name = _shown(parameter).replace("|", "\\|")
-    return f"| `{name}` | {words}{_default(parameter)}{required} |\n"
+    return f"| `{_shown(parameter)}` | {words}{_default(parameter)}{required} |\n"
 
 
 def _shown(parameter: Any) -> str:
@@ -72,8 +71,10 @@ def _shown(parameter: Any) -> str:
     flags = "/".join(parameter.opts)
     if parameter.is_flag:
         return flags
-    choices = parameter.type_descriptor.choices
-    return f"{flags} {parameter.metavar or '|'.join(choices or []) or 'VALUE'}"
+    annotation = parameter.type_descriptor.annotation
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    values = "\\|".join(choices) or parameter.metavar or "VALUE"
+    return f"{flags} {values}"
 
 
 def _default(parameter: Any) -> str:

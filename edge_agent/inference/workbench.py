@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +79,9 @@ class Workbench:
         self._models, self._folders, self._assets = models, folders, dict(message["assets"])
         self._plans.clear()
         self._templates = {key: value for key, value in self._templates.items() if key in self._assets}
+        if message.get("reads_text"):
+            with suppress(InferenceFailed):  # not installed: every run that needs it says so
+                self._text_reader  # noqa: B018 - loads it
         return faults
 
     def _model(self, name: str, version: str, folder: Path) -> OnnxModel:

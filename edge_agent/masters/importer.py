@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -54,6 +54,7 @@ from edge_agent.store import audit, settings, users
 from edge_agent.store import masters as store
 from edge_agent.store.database import Database
 
+K = TypeVar("K", bound=Hashable)
 Notify = Callable[[str, Mapping[str, Any]], None]
 NOTHING = Running({}, {}, {}, {}, {})
 LAST_IMPORT = "masters.imported"
@@ -92,13 +93,10 @@ class Masters:
         with self._lock:
             with self._db.snapshot() as reader:
                 running = load_running(reader, self._data_dir)
-            torn = {finding.subject for finding in running.findings}
-            before = {
-                key: path
-                for key, path in self._running.models.items()
-                if path.relative_to(self._data_dir).as_posix() not in torn
-            }
-            self._pool.configure({**before, **running.models}, {**self._running.assets, **running.assets})
+            spoilt = {finding.subject for finding in running.findings}
+            models = still_whole(self._running.models, spoilt, self._data_dir) | dict(running.models)
+            assets = still_whole(self._running.assets, spoilt, self._data_dir) | dict(running.assets)
+            self._pool.configure(models, assets, reads_text=running.reads_text)
             self._running = running
         self._notify("masters", {"pipelines": len(running.pipelines), "findings": len(running.findings)})
         return running
@@ -130,7 +128,6 @@ class Masters:
             if not changes.is_empty or (work / "ready").exists() or self._wanting_assets(bundle):
                 progress("write", 0, 1)
                 self._bring_in(bundle, records, actor, work)
-                progress("write", 1, 1)
             return report
 
     def export_bundle(
@@ -219,11 +216,7 @@ class Masters:
         """What there is and what is in force."""
         running = self._running
         with self._db.snapshot() as reader:
-            counted = {
-                word: sum(row.get("is_active", 1) for row in store.rows(reader, table))
-                for word, table in TABLES.items()
-                if word != "models"
-            }
+            counted = {word: store.count(reader, table) for word, table in TABLES.items() if word != "models"}
             models = store.list_models(reader)
             imported = settings.get(reader, LAST_IMPORT)
         codes = tuple(sorted(pipeline.code for pipeline in running.pipelines.values()))
@@ -310,6 +303,11 @@ class Masters:
         }
         detail = {"added_changed": counts, "deactivated": changes.deactivated, "activated": changes.activate}
         audit.append(tx, "master.import", "bundle", f"{bundle.head.name} {bundle.head.version}", detail)
+
+
+def still_whole(places: Mapping[K, Path], spoilt: Collection[str], data_dir: Path) -> dict[K, Path]:
+    """What runs under way may still need, but for what a finding names."""
+    return {key: path for key, path in places.items() if path.relative_to(data_dir).as_posix() not in spoilt}
 
 
 def make_report(

@@ -37,6 +37,12 @@ def rows(reader: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
     return [dict(row) for row in reader.execute(f"SELECT * FROM {table} ORDER BY 1")]
 
 
+def count(reader: sqlite3.Connection, table: str) -> int:
+    """How many rows of a master table are in use; the table name comes from our own code."""
+    where = "" if table == "calibrations" else "WHERE is_active = 1"
+    return int(reader.execute(f"SELECT count(*) FROM {table} {where}").fetchone()[0])
+
+
 def find_product(reader: sqlite3.Connection, product_code: str) -> Product | None:
     sql = f"SELECT {columns(Product)} FROM inspection_targets_master WHERE product_code = ? AND is_active = 1"
     return one(Product, reader.execute(sql, (product_code,)))

@@ -79,3 +79,14 @@ def user_of_login(reader: sqlite3.Connection, token_sha256: str, now: str) -> Us
         "WHERE t.token_sha256 = ? AND t.expires_at > ? AND u.is_active = 1"
     )
     return one(User, reader.execute(sql, (token_sha256, now)))
+
+
+def forget_expired(tx: sqlite3.Connection, now: str, *, keys_before: str) -> None:
+    """Removes logins that ended before `now` and idempotency keys older than `keys_before`, RFC 3339."""
+    tx.execute("DELETE FROM login_tokens WHERE expires_at < ?", (now,))
+    tx.execute("DELETE FROM idempotency_keys WHERE created_at < ?", (keys_before,))
+
+
+def exist(reader: sqlite3.Connection) -> bool:
+    """Whether anybody may log in here; also the cheapest proof that the database answers."""
+    return reader.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None

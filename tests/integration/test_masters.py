@@ -21,10 +21,11 @@ from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.errors import BadDefinition, BadInput, Conflict, Damaged, InferenceFailed, NotFound
+from edge_agent.inference.jobs import Job, PlanRef
 from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
 from edge_agent.masters.users import Users
-from edge_agent.models import Actor, Role
+from edge_agent.models import Actor, AiResult, Role
 from edge_agent.store import audit, masters, users
 from edge_agent.store.database import Database
 from edge_agent.store.schema import open_database
@@ -474,6 +475,32 @@ def test_readers_never_see_half_a_change(tmp_path: Path, used: Site) -> None:
         stop.set()
         reader.join()
     assert seen == {True}
+
+
+def test_a_run_under_way_finishes_with_the_old_plan_after_a_swap(
+    tmp_path: Path, used: Site, pool: InferencePool
+) -> None:
+    used.masters.import_bundle(write_bundle(tmp_path / "b", LOOSE), ADMIN)
+    [before] = used.masters.running.pipelines.values()
+    used.masters.activate_model("bright", "1.1.0", ADMIN)
+    [after] = used.masters.running.pipelines.values()
+    picture = used.data_dir / "models" / "bright-1.0.0" / "golden" / "white.png"
+    for running in (before, after):
+        job = Job(
+            job_id=running.plan.models[0].version,
+            paths=(picture,),
+            mime_type="image/png",
+            plan=PlanRef(running.plan.sha256, running.definition),
+            criteria=LOOK,
+            scan={},
+            calibration=None,
+            now="2026-11-23T00:00:00.000Z",
+            deadline_s=60.0,
+            derived=None,
+        )
+        result = pool.submit(job).result.result()
+        assert result is not None
+        assert result.overall_result is AiResult.OK
 
 
 # ── people and calibrations ────────────────────────────────────────────────────────────────────────────

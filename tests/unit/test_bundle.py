@@ -335,7 +335,8 @@ def test_a_document_that_is_not_strict_json_is_reported(tmp_path: Path, text: st
 
 
 def test_depth_counts_nested_values() -> None:
-    assert [depth_of(value) for value in (1, [], [[1]], {"a": [{}]})] == [0, 1, 2, 3]
+    values: list[Any] = [1, [], [[1]], {"a": [{}]}]
+    assert [depth_of(value) for value in values] == [0, 1, 2, 3]
 
 
 def spoilt(**documents: Any) -> dict[str, Any]:

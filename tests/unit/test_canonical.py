@@ -34,6 +34,6 @@ def test_what_has_no_canonical_form_is_refused(value: float) -> None:
 
 
 def test_the_checksum_is_of_exactly_the_bytes() -> None:
-    row = {"b": 1.0, "a": "é\n"}
+    row: dict[str, str | float] = {"b": 1.0, "a": "é\n"}
     assert canonical_row(row) == '{"a":"é\\n","b":1}'.encode()
     assert sha256_hex(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -31,6 +31,8 @@ from edge_agent.inference.steps.base import TextReader
 from edge_agent.inference.steps.reading import load_text_reader
 from edge_agent.inference.values import Calibration, Pixels, RunContext, RunResult
 from edge_agent.inspection.scan import parse_scan
+from edge_agent.masters.archive import no_progress, unpack
+from edge_agent.masters.bundle import read_bundle
 from edge_agent.models import InspectionType
 from examples.demo_plate import draw, make_bundle
 
@@ -99,6 +101,12 @@ def test_the_bundle_lists_every_file_with_its_size_and_sha256() -> None:
     for name, path in there.items():
         data = path.read_bytes()
         assert listed[name] == {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+
+
+def test_the_importer_reads_the_bundle_without_a_problem(tmp_path: Path) -> None:
+    bundle = read_bundle(unpack(BUNDLE, tmp_path / "copy", no_progress))
+    assert bundle.problems == []
+    assert (len(bundle.items), len(bundle.users), len(bundle.pipelines)) == (4, 3, 3)
 
 
 def test_everything_shipped_stays_small() -> None:

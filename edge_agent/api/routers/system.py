@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,11 +11,12 @@ from fastapi import APIRouter, Request, Response
 
 from edge_agent import __version__
 from edge_agent.api.auth import Anyone, Has, Senior
-from edge_agent.api.bodies import DiskInfo, FindingList, Health, Metrics, SystemInfo
+from edge_agent.api.bodies.figures import DiskInfo, FindingList, Health, Metrics, SystemInfo
 from edge_agent.api.services import Services
 from edge_agent.api.streams import Streams
 from edge_agent.clock import from_rfc3339
-from edge_agent.store import sessions, settings
+from edge_agent.store import sessions, settings, users
+from edge_agent.store.database import library_version
 
 router = APIRouter(prefix="/system", tags=["system"])
 probes = APIRouter(tags=["health"])
@@ -33,7 +33,7 @@ def get_info(_who: Anyone, has: Has, request: Request) -> SystemInfo:
         device_id=str(device_id),
         device_type=has.config.device_type,
         data_dir=str(has.config.data_dir),
-        sqlite_version=sqlite3.sqlite_version,
+        sqlite_version=".".join(map(str, library_version())),
         python_version=sys.version.split()[0],
         started_at=started_at,
         uptime_s=has.clock.time() - from_rfc3339(started_at),
@@ -108,7 +108,7 @@ def get_ready(has: Has, response: Response) -> Health:
 
 def _not_ready(has: Services) -> Iterator[str]:
     with has.database.read() as reader:
-        reader.execute("SELECT 1 FROM users LIMIT 1").fetchone()
+        users.exist(reader)
     if shutil.disk_usage(has.config.data_dir).free < has.config.min_free_bytes:
         yield "disk-nearly-full"
 

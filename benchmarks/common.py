@@ -1,0 +1,112 @@
+"""What every benchmark needs: pictures, the floor's figures, an agent with a bundle, a table.
+
+Rules of this file:
+- Floor and agent do the same work on the same pictures in turns, round by round, in one run; what is printed
+  is the ratio (or difference) of each round's medians, as median [min-max] over the rounds.
+- Every round's pictures have other bytes: the agent recognises what it has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.networks import write_bundle, write_classifier
+from edge_agent.api.services import Services
+from edge_agent.clock import Clock
+from edge_agent.config import load_config
+from edge_agent.daemon import running_services
+from edge_agent.models import Actor
+
+BENCH = Actor("bench")
+ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`size` pixels square at the input; `layers` and `channels` of 3×3 convolutions decide the cost."""
+
+    name: str
+    size: int
+    channels: int
+    layers: int
+
+
+DEMO_SIZED = Network("small (0.5 ms)", 128, 8, 3)
+FACTORY_SIZED = Network("factory (5-10 ms)", 224, 32, 7)
+
+
+def draw_pictures(folder: Path, count: int, width: int = 640, height: int = 480) -> Path:
+    """`count` JPEGs of photograph-like content."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(1)
+    for number in range(count):
+        noise = random.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+        pixels = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        grain = random.integers(0, 12, (height, width, 1), np.uint8)
+        cv2.imwrite(str(folder / f"{number:04}.jpg"), cv2.add(pixels, np.repeat(grain, 3, 2)), [1, 90])
+    return folder
+
+
+def fresh_copies(source: Path, target: Path, mark: str) -> Path:
+    """The same pictures with other bytes (a comment after the end marker, which decoders ignore)."""
+    target.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        (target / f"{mark}-{path.name}").write_bytes(path.read_bytes() + mark.encode())
+    return target
+
+
+def floor_ms(model: Path, work: Path, pictures: Path, size: int) -> list[float]:
+    """Milliseconds per picture of the bare script, in a process of its own."""
+    work.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.floor", model, work, pictures, "--size", str(size)]
+    finished = subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    milliseconds: list[float] = json.loads(finished.stdout)["ms"]
+    return milliseconds
+
+
+@contextmanager
+def bench_agent(root: Path, network: Network, **settings: object) -> Iterator[Services]:
+    """An agent in this process whose product BENCH is judged by the network; its model lies at `model_of`."""
+    defaults: dict[str, object] = {"port": 0, "min_free_bytes": 0, "review_share": 0.0, "backup_keep": 0}
+    bundle = prepare(root, network)
+    with running_services(load_config(root / "data", **{**defaults, **settings}), Clock()) as services:
+        services.masters.import_bundle(bundle, BENCH)
+        yield services
+
+
+def prepare(root: Path, network: Network) -> Path:
+    """Writes the network and its bundle below `root`; returns the bundle's folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    write_classifier(model_of(root), network.size, network.channels, network.layers)
+    (root / "bundle").mkdir()
+    write_bundle(root / "bundle", model_of(root), network.size)
+    return root / "bundle"
+
+
+def model_of(root: Path) -> Path:
+    return root / "model.onnx"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """`median [min-max]`."""
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):.{digits}f} [{low:.{digits}f}-{high:.{digits}f}]"
+
+
+def report(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
+    """One benchmark's result: what, measured, asked for."""
+    print(f"\n{title}")
+    width = max(len(row[0]) for row in rows)
+    for what, measured, goal in rows:
+        print(f"  {what:<{width}}  {measured:<28} {f'goal {goal}' if goal else ''}".rstrip())
+    sys.stdout.flush()

@@ -1,0 +1,123 @@
+"""The pages of `docs/` that are generated from the code.
+
+Rules of this file:
+- A page is a function of the code alone: the same on every machine.
+- `make docs` writes them; a test compares them with those checked in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi.routing import APIRoute
+from pydantic.fields import FieldInfo
+
+from edge_agent.api.app import PREFIX, ROUTERS
+from edge_agent.api.openapi import document as openapi_document
+from edge_agent.api.routers import system
+from edge_agent.cli.docs import document as cli_page
+from edge_agent.config import Config
+from edge_agent.inference.docs import page as steps_page
+
+DOCS = Path(__file__).parents[2] / "docs"
+UNITS = {"_bytes": "bytes", "_pixels": "pixels", "_s": "seconds", "_hours": "hours", "_share": "0–1"}
+
+CONFIGURATION = """# Configuration
+
+Generated from the code by `make docs`; do not edit.
+
+The agent needs no settings: an empty directory is a valid installation. What you set comes from, strongest first:
+
+1. options of `edge-agent run`,
+2. environment variables: `EDGE_AGENT_` and the name in capitals,
+3. `config.toml` in the data directory.
+
+An unknown name or a value out of range stops the start with a message that names it. Lists are TOML arrays in the
+file and JSON arrays in the environment. Changes count from the next start. Hot folders, cameras and how scanned
+codes are read are not here: they change while the agent runs, through the CLI or the API, and lie in the database.
+No secret is a setting.
+
+```toml
+port = 9000
+time_zone = "Asia/Tokyo"
+inference_deadline_s = 10
+allowed_hosts = ["line3-pc.factory.local"]
+```
+
+| setting | default | unit | meaning | environment |
+|---|---|---|---|---|
+"""
+
+API = """# Localhost API
+
+Generated from the code by `make docs`; do not edit. The complete description is [openapi.json](openapi.json).
+
+Errors are RFC 9457 problem documents with `code`, `detail` and `hint`, in Japanese or English as
+`Accept-Language` asks. Every writing request takes an `Idempotency-Key`. Who may do what:
+[security.md](security.md#roles).
+
+| request | who | |
+|---|---|---|
+"""
+
+
+def configuration_page() -> str:
+    rows = [_setting(name, field) for name, field in Config.model_fields.items()]
+    return CONFIGURATION + "\n".join(rows) + "\n"
+
+
+def _setting(name: str, field: FieldInfo) -> str:
+    unit = next((word for ending, word in UNITS.items() if f"_{name}".endswith(ending)), "")
+    default = "the platform's" if field.is_required() else f"`{_toml(field.default)}`"
+    return f"| `{name}` | {default} | {unit} | {field.description} | `EDGE_AGENT_{name.upper()}` |"
+
+
+def _toml(value: object) -> str:
+    """As it would be written in config.toml."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(one) for one in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def api_page() -> str:
+    return API + "\n".join(_operation(prefix, route) for prefix, route in operations()) + "\n"
+
+
+def operations() -> Iterator[tuple[str, APIRoute]]:
+    """Every operation with the prefix of its path."""
+    for prefix, router in (*((PREFIX, router) for router in ROUTERS), ("", system.probes)):
+        yield from ((prefix, route) for route in router.routes if isinstance(route, APIRoute))
+
+
+def _operation(prefix: str, route: APIRoute) -> str:
+    [method] = route.methods - {"HEAD"}
+    about = (route.description or "").split("\n\n")[0].replace("\n", " ")
+    return f"| `{method} {prefix}{route.path}` | {who_may(route)} | {about} |"
+
+
+def who_may(route: APIRoute) -> str:
+    """The roles of an operation, as people say them."""
+    checks = [getattr(one.call, "roles", None) for one in _dependencies(route.dependant)]
+    roles = next((roles for roles in checks if roles is not None), None)
+    if roles is None:
+        return "anybody"
+    return "any user" if len(roles) == 4 else ", ".join(sorted(role.value for role in roles))
+
+
+def _dependencies(dependant: Any) -> Iterator[Any]:
+    for one in dependant.dependencies:
+        yield one
+        yield from _dependencies(one)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "steps.md": steps_page,
+    "configuration.md": configuration_page,
+    "api.md": api_page,
+    "openapi.json": openapi_document,
+    "cli.md": cli_page,
+}
