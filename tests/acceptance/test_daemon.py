@@ -17,7 +17,7 @@ from tests.acceptance.program import PROGRAM, WAIT_S, Daemon, ask, command, daem
 from tests.api_agent import make_bundle, png
 from tests.waiting import wait_for
 
-PICTURES = 400
+PICTURES = 256
 BUSY = 7
 
 
@@ -120,22 +120,11 @@ def test_ctrl_c_is_an_interruption(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "edge.db-wal").exists()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_data_directory_is_a_clear_error(tmp_path: Path) -> None:
-    _read_only_is_clear(tmp_path / "data")
-
-
 def test_a_data_directory_that_cannot_be_made_is_a_clear_error() -> None:
-    _read_only_is_clear(Path("/proc/edge-agent-test"))  # where not even root may write
-
-
-def _read_only_is_clear(data_dir: Path) -> None:
-    if data_dir.parent != Path("/proc"):
-        data_dir.mkdir(mode=0o500)
-    done = command(data_dir, "run", "--port", "0")
+    done = command(Path("/proc/edge-agent-test"), "run", "--port", "0")  # where not even root may write
     assert done.returncode == BUSY
     assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
 
 
 def test_killed_twice_in_the_middle_every_picture_is_inspected_once(tmp_path: Path) -> None:
