@@ -161,7 +161,7 @@ def add_folder(client: httpx.Client, folder: Path) -> None:
         "path": str(folder),
         "product": "PLATE",
         "item": "look",
-        "pattern": r"(?P<serial>S\d+)\.png",
+        "pattern": r"(?P<serial>S\d\d)\d+\.png",
         "session": "auto",
         "settle_s": 0,
     }
