@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from edge_agent.inspection.intake import Intake
     from edge_agent.inspection.sessions import Sessions
     from edge_agent.masters.importer import Masters
+
+
+class MakeBackup(Protocol):
+    def __call__(self, elsewhere: Path | None = None) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +52,6 @@ class Services:
     folders: Folders
     findings: Callable[[], list[Finding]]
     check: Callable[[], Iterable[Finding]]
-    make_backup: Callable[[Path | None], Mapping[str, Any]]
+    make_backup: MakeBackup
     scheduled: Callable[[], AbstractContextManager[None]]
     install_token: str

@@ -27,6 +27,7 @@ from edge_agent.backup.manifest import (
     file_faults,
     verify_backup,
 )
+from edge_agent.backup.rotation import made_at
 from edge_agent.blobs import Blobs, disk_errors, sync_directory, sync_file
 from edge_agent.check.files import digest
 from edge_agent.check.findings import finding
@@ -96,9 +97,12 @@ def backup(
 
 
 def sweep(folder: Path) -> None:
-    """Removes what interrupted backups left (only one backup runs at a time)."""
+    """Removes what interrupted backups and restores left (only one runs at a time), and nothing else: the
+    folder may be a disk with other people's files."""
     for left in folder.glob(f".*{PARTIAL}"):
-        shutil.rmtree(left)
+        name = left.name.removeprefix(".").removesuffix(PARTIAL)
+        if name == "restore" or made_at(name) is not None:
+            shutil.rmtree(left)
 
 
 @dataclass(slots=True)

@@ -265,7 +265,7 @@ def show(
 
 
 def wait_for_end(url: str) -> None:
-    """Until Ctrl-C, or until the agent has gone."""
+    """Until Ctrl-C, which is how a demo ends, or until the agent has gone."""
     import threading
 
     import httpx
@@ -273,6 +273,6 @@ def wait_for_end(url: str) -> None:
     from edge_agent.cli.connection import open_client
 
     pause = threading.Event()
-    with open_client(url) as client, suppress(httpx.HTTPError):
+    with open_client(url) as client, suppress(httpx.HTTPError, KeyboardInterrupt):
         while not pause.wait(1.0):
             client.get("/health/live")

@@ -95,6 +95,8 @@ def run(arguments: list[str]) -> int:
         return Exit.USAGE
     except typer.Abort:
         result = Exit.INTERRUPTED
+    except SystemExit:  # so typer ends when whoever read standard output has seen enough
+        return Exit.DONE
     if result == Exit.INTERRUPTED:
         complain("interrupted", "Interrupted.", "Nothing is left half-done; run it again.", as_json=as_json)
     return int(result) if isinstance(result, int) else Exit.DONE

@@ -183,7 +183,8 @@ def test_what_is_in_force(ask: Ask) -> None:
     assert ask("master", "status")[1]["running"] == ["front"]
     assert [one["product_code"] for one in ask("master", "products")[1]["products"]] == ["PLATE"]
     assert [one["item_code"] for one in ask("master", "products", "PLATE")[1]["items"]] == ["look", "led"]
-    assert error_of(ask("master", "products", "N/P")) == (Exit.NOT_FOUND, "no-such-path")
+    assert error_of(ask("master", "products", "N/P"))[1] == "no-such-path"
+    assert error_of(ask("master", "products", "NP")) == (Exit.NOT_FOUND, "unknown-product")
 
 
 def test_a_model_installed_put_in_force_and_back(ask: Ask, tmp_path: Path) -> None:

@@ -208,9 +208,10 @@ def test_a_backup_can_be_interrupted_at_every_step(store: Store, tmp_path: Path)
 
 def test_what_a_kill_left_is_swept_up_by_the_next_backup(store: Store, tmp_path: Path) -> None:
     place = tmp_path / "backups"
-    (place / ".killed.partial" / "images").mkdir(parents=True)
+    (place / ".backup-20261123T040506Z.partial" / "images").mkdir(parents=True)
+    (place / ".other.partial").mkdir()
     make(store, place / "b")
-    assert [path.name for path in place.iterdir()] == ["b"]
+    assert {path.name for path in place.iterdir()} == {"b", ".other.partial"}  # not ours
 
 
 # ── verifying ───────────────────────────────────────────────────────────────────────────────────────────
