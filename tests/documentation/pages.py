@@ -94,7 +94,7 @@ def operations() -> Iterator[tuple[str, APIRoute]]:
 
 
 def _operation(prefix: str, route: APIRoute) -> str:
-    [method] = route.methods - {"HEAD"}
+    [method] = (route.methods or set()) - {"HEAD"}
     about = (route.description or "").split("\n\n")[0].replace("\n", " ")
     return f"| `{method} {prefix}{route.path}` | {who_may(route)} | {about} |"
 
