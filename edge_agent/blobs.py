@@ -12,8 +12,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from edge_agent.clock import Clock
 from edge_agent.errors import Damaged, Unavailable
 
 EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/tiff": ".tif", "image/bmp": ".bmp"}
+NO_SPACE = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+DRAWN = (".thumbnail.jpg", ".overlay.jpg", ".heatmap.jpg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Blobs:
         for name in ("images", "assets", "models", "derived", "quarantine", "staging"):
             (self.data_dir / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self._staging.iterdir():
-            leftover.unlink()
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     def stage(self, data: bytes, image_id: str, mime_type: str, day: str) -> Staged:
         """Writes an image of that local calendar day (YYYY-MM-DD); not yet durable.
@@ -79,6 +83,11 @@ class Blobs:
         """Removes bytes that turned out to be no picture, or for which there is no session."""
         staged.path.unlink(missing_ok=True)
         staged.final.unlink(missing_ok=True)
+
+    def discard_drawn(self, image_id: str) -> None:
+        """Removes the pictures drawn of an image that was not kept."""
+        for ending in DRAWN:
+            (self.data_dir / "derived" / f"{image_id}{ending}").unlink(missing_ok=True)
 
     def read(self, file_path: str) -> bytes:
         """The bytes a row names. Raises Damaged when they are gone."""
@@ -137,9 +146,7 @@ class disk_errors:  # noqa: N801 - reads as a statement: `with disk_errors():`
 
 def disk_error(error: OSError) -> Unavailable:
     """What a failed write means for the operator."""
-    import errno
-
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+    if error.errno in NO_SPACE:
         return Unavailable(
             "The disk is full; nothing was stored.",
             code="disk-full",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from edge_agent.api.app import create_app
@@ -36,6 +37,7 @@ ORIGIN = "http://localhost"
 class Agent:
     services: Services
     client: TestClient
+    app: FastAPI
 
     def log_in(self, name: str) -> dict[str, str]:
         """Headers that make a request this person's."""
@@ -58,7 +60,7 @@ def open_agent(data_dir: Path, *, with_bundle: bool = True, **settings: Any) -> 
             services.masters.import_bundle(make_bundle(data_dir / "bundle-source"), Actor("test"))
         app = create_app(services)
         with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as client:
-            yield Agent(services, client)
+            yield Agent(services, client, app)
 
 
 def make_bundle(folder: Path) -> Path:

@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from edge_agent import __version__
 from edge_agent.api import problems
-from edge_agent.api.contract import contract
+from edge_agent.api.contract import contract, roles_of
 from edge_agent.api.guard import Admission, Guard
 from edge_agent.api.limits import BodyLimit
 from edge_agent.api.logins import Logins
@@ -111,6 +111,12 @@ def bare_app() -> FastAPI:
     app.include_router(api)
     app.include_router(system.probes)
     problems.install(app)
+    app.state.roles = {
+        route.name: roles_of(route)
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    }
     app.openapi = partial(contract, app)  # type: ignore[method-assign]
     return app
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from edge_agent.api.problems import MEDIA_TYPE, ProblemDocument
+from edge_agent.models import Role
 
 REFERENCE = "#/components/schemas/"
 FRAMEWORKS_OWN = ("HTTPValidationError", "ValidationError")
@@ -23,8 +25,41 @@ def contract(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        app.openapi_schema = with_problems(document)
+        app.openapi_schema = with_roles(with_problems(document), app)
     return app.openapi_schema
+
+
+def with_roles(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
+    """The document with `x-roles` at every operation that needs a login."""
+    allowed: dict[str, list[str]] = app.state.roles
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if roles := allowed.get(operation["operationId"]):
+                operation["x-roles"] = roles
+    return document
+
+
+def roles_of(route: APIRoute) -> list[str]:
+    """Who may use a route, as its `require` dependency says; nobody named = no login needed."""
+    found = [getattr(part.call, "roles", None) for part in route.dependant.dependencies]
+    return sorted({role.value for roles in found for role in roles or ()})
+
+
+def role_table(document: dict[str, Any]) -> str:
+    """Every operation with who may use it, as a Markdown table."""
+    lines = ["| | | who | |", "| --- | --- | --- | --- |"]
+    for path, methods in sorted(document["paths"].items()):
+        for method, operation in sorted(methods.items()):
+            who = _who(operation.get("x-roles", []))
+            first = operation["description"].split("\n")[0]
+            lines.append(f"| {method.upper()} | `{path.removeprefix('/api/v1')}` | {who} | {first} |")
+    return "\n".join(lines) + "\n"
+
+
+def _who(roles: list[str]) -> str:
+    if not roles:
+        return "anybody"
+    return "every user" if len(roles) == len(Role) else ", ".join(roles)
 
 
 def with_problems(document: dict[str, Any]) -> dict[str, Any]:

@@ -144,6 +144,7 @@ def cors_headers(origin: str) -> dict[str, str]:
         "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
         "Access-Control-Allow-Headers": ALLOWED_HEADERS,
         "Access-Control-Expose-Headers": EXPOSED,
+        "Access-Control-Allow-Private-Network": "true",  # Chromium asks before a page may reach loopback
         "Access-Control-Max-Age": "600",
         "Vary": "Origin",
     }

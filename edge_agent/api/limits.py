@@ -21,6 +21,7 @@ BY_LAST_PART = {
     "images": MAX_PICTURE_BYTES,
     "picture": MAX_PICTURE_BYTES,
     "dry-run": MAX_PICTURE_BYTES,
+    "measure": MAX_PICTURE_BYTES,
     "import": MAX_PACKAGE_BYTES,
     "install": MAX_PACKAGE_BYTES,
 }

@@ -15,9 +15,6 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
 from edge_agent.errors import Busy, Denied
@@ -78,13 +75,23 @@ def sha256_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_match(stored: str, password: str) -> bool:
+    """Whether the password is the one the argon2id hash was made of."""
+    from argon2 import PasswordHasher
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    try:
+        return PasswordHasher().verify(stored, password[: MAX_PASSWORD + 1])
+    except (VerificationError, InvalidHashError):
+        return False
+
+
 class Logins:
     """Logs people in and out, and says whose token one is."""
 
     def __init__(self, database: Database, clock: Clock, config: Config, install_token: str) -> None:
         self._db, self._clock, self._config = database, clock, config
         self._install_sha256 = sha256_of(install_token) if install_token else ""
-        self._hasher = PasswordHasher()
         self._attempts = Attempts()
         self._checking = threading.BoundedSemaphore(PARALLEL_CHECKS)
 
@@ -131,12 +138,8 @@ class Logins:
         with self._db.read() as reader:
             found = users.find_user(reader, username)
         user, stored = found if found and found[1] else (None, NOBODY)
-        try:
-            with self._checking:
-                self._hasher.verify(stored, password[: MAX_PASSWORD + 1])
-        except (VerificationError, InvalidHashError):
-            return None
-        return user
+        with self._checking:
+            return user if is_match(stored, password) else None
 
     def _grant(self, user: User) -> Login:
         token = urlsafe_b64encode(self._clock.random(32)).decode().rstrip("=")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from edge_agent.api.bodies import (
+from edge_agent.api.bodies.inspections import (
     ImageReply,
     ItemBody,
     ScanReply,

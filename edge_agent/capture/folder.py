@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge_agent.blobs import NO_SPACE, disk_error
 from edge_agent.capture.binding import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Binding, FolderConfig, bind
 from edge_agent.capture.files import read_regular
 from edge_agent.capture.listing import MAX_WAIT_S, Contents, Listing, read_directory
@@ -385,6 +386,10 @@ class HotFolder:
         return tuple(found)
 
     def _cannot_delete(self, error: OSError) -> None:
+        if error.errno in NO_SPACE:
+            full = disk_error(error)
+            self._trouble("deleting", full.code_, full.detail, full.hint_)
+            return
         self._trouble(
             "deleting",
             "folder-not-writable",

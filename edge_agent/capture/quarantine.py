@@ -53,14 +53,28 @@ class Quarantine:
 
         Raises OSError with every file not yet moved still in its place.
         """
-        status = files[0].lstat()
         entry_id = self._clock.new_id()
         place = self._directory / entry_id
+        try:
+            self._write_reason(place, folder, files[0], code, detail, hint)
+            for file in files:
+                move(file, place / "files" / file.name)
+            sync_directory(place / "files")
+        except OSError:
+            if not self._files(entry_id):
+                self._drop(entry_id)
+            raise
+        return entry_id
+
+    def _write_reason(
+        self, place: Path, folder: str, picture: Path, code: str, detail: str, hint: str
+    ) -> None:
+        status = picture.lstat()
         (place / "files").mkdir(parents=True, mode=0o700)
         reason = {
             "schema": "quarantine/1",
             "folder": folder,
-            "name": shown(files[0].name),
+            "name": shown(picture.name),
             "code": code,
             "detail": shown(detail),
             "hint": hint,
@@ -74,10 +88,6 @@ class Quarantine:
             os.fsync(writer.fileno())
         for directory in (place, self._directory):
             sync_directory(directory)
-        for file in files:
-            move(file, place / "files" / file.name)
-        sync_directory(place / "files")
-        return entry_id
 
     def list(self, *, folder: str | None = None, limit: int = 1000) -> tuple[QuarantineEntry, ...]:
         """The newest entries first, at most `limit`, of one folder or of all."""

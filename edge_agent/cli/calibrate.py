@@ -150,7 +150,10 @@ def drawn(board: BoardSpec, dpi: int, suffix: str) -> bytes:
 
     from edge_agent.calibration import draw_board
 
-    formats = {".pdf": ("PDF", {"resolution": dpi}), ".png": ("PNG", {"dpi": (dpi, dpi)})}
+    formats: dict[str, tuple[str, dict[str, Any]]] = {
+        ".pdf": ("PDF", {"resolution": dpi}),
+        ".png": ("PNG", {"dpi": (dpi, dpi)}),
+    }
     if suffix not in formats:
         raise BadInput(f"A board is written as .pdf or .png, not {suffix!r}.", code="board-format")
     name, options = formats[suffix]

@@ -63,7 +63,7 @@ class Connection:
         return self.send("POST", path, **({"json": body} if body is not None else {}), **more)
 
     def send(self, method: str, path: str, *, answer_s: float | None = ANSWER_S, **more: Any) -> Any:
-        """Any request; the parsed JSON answer, or the bytes if it is something else.
+        """Any request; the parsed JSON answer, or the bytes if it is something else (or nothing).
 
         `answer_s` None: it may take as long as it takes. Raises Refused, Unavailable (`agent-unreachable`).
         """
@@ -77,7 +77,7 @@ class Connection:
             raise unreachable(error) from None
         if response.is_error:
             raise Refused(response.status_code, _problem(response))
-        if response.headers.get("content-type", "").startswith("application/json"):
+        if response.content and response.headers.get("content-type", "").startswith("application/json"):
             return response.json()
         return response.content
 

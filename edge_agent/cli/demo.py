@@ -77,6 +77,7 @@ def demo(
         wrong = [row for row in rows if row["verdict"] != row["expected"]]
         show(rows, wrong, url, words, as_json=as_json)
         if not once:
+            say(words["open"].format(url=url), as_json)
             say(words["serving"], as_json)
             wait_for_end(url)
     return Exit.INTERNAL if wrong else Exit.DONE
@@ -253,7 +254,7 @@ def show(
     *,
     as_json: bool,
 ) -> None:
-    """The table, what differs, and how to go on."""
+    """The table, and what differs."""
     if as_json:
         emit_json({"url": url, "images": rows, "as_expected": not wrong})
         return
@@ -261,7 +262,6 @@ def show(
     print(words["matching" if not wrong else "differing"].format(count=len(rows), wrong=len(wrong)))
     if wrong:
         emit_table(COLUMNS, wrong)
-    print(words["open"].format(url=url))
 
 
 def wait_for_end(url: str) -> None:

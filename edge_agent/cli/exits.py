@@ -31,7 +31,7 @@ MEANINGS = {
     Exit.NOT_FOUND: "there is no such thing",
     Exit.CONFLICT: "the present state forbids it",
     Exit.DENIED: "not logged in, or not allowed",
-    Exit.UNAVAILABLE: "cannot be done now, may be tried again (also: the agent does not run, or already does)",
+    Exit.UNAVAILABLE: "cannot be done now, may be tried again; the agent does not run, or already does",
     Exit.DAMAGED: "the installation needs a technician",
     Exit.FINDINGS: "done, but something was found that needs a person",
     Exit.INTERRUPTED: "interrupted (Ctrl-C); nothing is left half-done",

@@ -60,8 +60,10 @@ def options(
     context.obj = Options(data_dir)
 
 
-for command in (serve.run, status.status, demo.demo, inspection.inspect):
-    app.command()(command)
+app.command()(serve.run)
+app.command()(status.status)
+app.command()(demo.demo)
+app.command()(inspection.inspect)
 for name, group in {
     "session": sessions.app,
     "master": masters.app,
@@ -73,8 +75,11 @@ for name, group in {
     "audit": audit.app,
 }.items():
     app.add_typer(group, name=name)
-for command in (upkeep.check, upkeep.backup, upkeep.restore, doctor.doctor, doctor.version):
-    app.command()(command)
+app.command()(upkeep.check)
+app.command()(upkeep.backup)
+app.command()(upkeep.restore)
+app.command()(doctor.doctor)
+app.command()(doctor.version)
 
 
 def run(arguments: list[str]) -> int:

@@ -75,8 +75,8 @@ def rollback(context: typer.Context, name: Name, as_json: AsJson = False) -> Non
     _emit(document, as_json=as_json)
 
 
-@app.command()
-def test(context: typer.Context, name: Name, version: Version, as_json: AsJson = False) -> int:
+@app.command("test")
+def try_model(context: typer.Context, name: Name, version: Version, as_json: AsJson = False) -> int:
     """Runs a version's golden samples again on this machine. Exit 9 when they disagree."""
     with agent(context) as connection, waiting(f"Testing {name} {version}"):
         document = connection.post(f"/models/{quoted(name)}/test", {"version": version}, answer_s=None)

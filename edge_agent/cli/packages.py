@@ -43,12 +43,20 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         if not path.is_dir():
             return path.open("rb")
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        zip_folder(path, file)
-        file.seek(0)
-        return file
+        return _zipped(path)
     except OSError as error:
         raise file_error(Path(error.filename or path), error) from None
+
+
+def _zipped(folder: Path) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        zip_folder(folder, file)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def zip_folder(folder: Path, file: IO[bytes]) -> None:

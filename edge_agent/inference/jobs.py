@@ -94,6 +94,7 @@ class Equipment:
 
     models: Mapping[ModelKey, Path] = field(default_factory=dict)
     assets: Mapping[str, Path] = field(default_factory=dict)
+    reads_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def configure_message(equipment: Equipment) -> Message:
         "op": "configure",
         "models": [[name, version, str(path)] for (name, version), path in equipment.models.items()],
         "assets": {sha256: str(path) for sha256, path in equipment.assets.items()},
+        "reads_text": equipment.reads_text,
     }
 
 

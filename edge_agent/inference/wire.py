@@ -61,7 +61,13 @@ def error_document(error: Exception) -> Message:
     """An exception as it travels; one of no class of ours becomes InferenceFailed."""
     if not isinstance(error, AgentError):
         sentence = f"{type(error).__name__}: {error}"[:500]
-        return {"class": "InferenceFailed", "detail": sentence, "code": "inference-failed"}
+        context = {"errno": error.errno} if isinstance(error, OSError) else {}
+        return {
+            "class": "InferenceFailed",
+            "detail": sentence,
+            "code": "inference-failed",
+            "context": context,
+        }
     document: Message = {
         "class": type(error).__name__,
         "detail": error.detail,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +79,9 @@ class Workbench:
         self._models, self._folders, self._assets = models, folders, dict(message["assets"])
         self._plans.clear()
         self._templates = {key: value for key, value in self._templates.items() if key in self._assets}
+        if message.get("reads_text"):
+            with suppress(InferenceFailed):  # not installed: every run that needs it says so
+                self._text_reader  # noqa: B018 - loads it
         return faults
 
     def _model(self, name: str, version: str, folder: Path) -> OnnxModel:
@@ -105,11 +109,11 @@ class Workbench:
         return (result_document(result) if result else None), drawing
 
     def _run(self, pixels: Pixels, message: Message) -> RunResult:
-        calibration = message["calibration"]
+        stated = message["calibration"]
         context = RunContext(
             criteria=message["criteria"],
             scan=message["scan"],
-            calibration=Calibration(**calibration) if calibration else None,
+            calibration=_calibration(stated) if stated else None,
             now=message["now"],
         )
         return run(
@@ -192,3 +196,8 @@ def _read_first(paths: list[str]) -> bytes:
         code="image-missing",
         hint="Run `edge-agent check`; it lists every image whose file is gone.",
     )
+
+
+def _calibration(row: Message) -> Calibration:
+    """Of all that is known of a calibration, what a run needs."""
+    return Calibration(row["name"], row["um_per_px"], row["valid_until"])

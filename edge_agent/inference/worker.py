@@ -127,17 +127,18 @@ class InferencePool:
         return task.answer
 
     def configure(
-        self, models: Mapping[ModelKey, Path], assets: Mapping[str, Path]
+        self, models: Mapping[ModelKey, Path], assets: Mapping[str, Path], *, reads_text: bool = False
     ) -> Future[tuple[ModelFault, ...]]:
         """Replaces what the processes hold, as one value: a job sees all of it or all of what was before.
 
+        `reads_text` loads the text reader now instead of with the first text (it takes a second or more).
         The future gives the packages that could not be loaded, once a process has loaded the others.
         """
         after: Afterwards = []
         with self._lock:
             if self._configured.done():
                 self._configured = Future()
-            self._equipment = Equipment(dict(models), dict(assets))
+            self._equipment = Equipment(dict(models), dict(assets), reads_text)
             for worker in self._crew:
                 if not worker.is_leaving:
                     self._put(worker, configuration_task(self._equipment), after)

@@ -75,12 +75,17 @@ class DroppedFiles:
 
     def begin(self, files: Sequence[DroppedFile]) -> list[Begun]:
         """Starts what can be started. An AgentError says why a file cannot; Unavailable is raised."""
+        begun: list[Begun] = []
         with self._db.snapshot() as reader:
             known = images.known_sha256s(reader, [file.sha256 for file in files])
-            return [
-                Duplicate(known[file.sha256]) if file.sha256 in known else self._begin(reader, file)
-                for file in files
-            ]
+            try:
+                for file in files:
+                    is_known = file.sha256 in known
+                    begun.append(Duplicate(known[file.sha256]) if is_known else self._begin(reader, file))
+            except AgentError:
+                self._intake.abandon([one for one in begun if isinstance(one, InFlight)])
+                raise
+        return begun
 
     def finish(self, begun: Sequence[Begun]) -> list[Taken]:
         """Makes everything begun durable. Raises Unavailable: then none was, and all may be brought again."""

@@ -14,16 +14,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge_agent.blobs import Blobs, Staged
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.errors import AgentError, BadImage, Conflict, InferenceFailed, NotFound
+from edge_agent.errors import AgentError, BadImage, Conflict, InferenceFailed, NotFound, Unavailable
 from edge_agent.images import ImageInfo, probe, verify_whole
 from edge_agent.inference.jobs import Job, JobResult, PlanRef, Ticket
 from edge_agent.inference.worker import InferencePool
@@ -222,17 +223,24 @@ class Intake:
         try:
             self._blobs.commit([flight.staged for flight in flights], self._executor)
         except AgentError:
-            for flight in flights:
-                self._blobs.discard(flight.staged)
+            self.abandon(flights)
             raise
-        # From here files stay, whatever happens: a transaction that failed may be durable all the same.
-        bad = {flight: error for flight in flights if (error := decode_error(flight))}
-        good = [flight for flight in flights if flight not in bad]
-        answers: dict[InFlight, Added | AgentError] = {**bad, **(self._write(good) if good else {})}
-        for flight, answer in answers.items():
-            if isinstance(answer, AgentError):
-                self._blobs.discard(flight.staged)
+        answers: dict[InFlight, Added | AgentError] = {}
+        answers |= {flight: error for flight in flights if (error := decode_error(flight))}
+        self.abandon(answers)
+        if good := [flight for flight in flights if flight not in answers]:
+            answers |= self._write(good)
+            self.abandon([flight for flight in good if isinstance(answers[flight], AgentError)])
         return [answers[flight] for flight in flights]
+
+    def abandon(self, flights: Iterable[InFlight]) -> None:
+        """Takes back what was begun and will have no row: its bytes, and what may still be drawn of it."""
+        for flight in flights:
+            self._blobs.discard(flight.staged)
+            flight.run.ticket.rendered.add_done_callback(partial(self._discard_drawn, flight.run.image_id))
+
+    def _discard_drawn(self, image_id: str, _: object) -> None:
+        self._blobs.discard_drawn(image_id)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,14 +272,22 @@ class Intake:
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
         early = {flight: outcome_now(flight.run) for flight in flights}
         answers: dict[InFlight, Added | AgentError] = {}
-        with self._db.write(flights[0].capture.actor) as tx:
-            for flight in flights:
-                try:
-                    session = flight.capture.place(tx)
-                except AgentError as error:
-                    answers[flight] = error
-                else:
-                    answers[flight] = self._write_one(tx, flight, session, early[flight])
+        try:
+            with self._db.write(flights[0].capture.actor) as tx:
+                for flight in flights:
+                    try:
+                        session = flight.capture.place(tx)
+                    except AgentError as error:
+                        answers[flight] = error
+                    else:
+                        answers[flight] = self._write_one(tx, flight, session, early[flight])
+        except Unavailable as error:
+            # SQLite finds the disk full before it writes the mark of the commit: there is no row, and files
+            # kept would fill the disk with every further try. After any other failure the transaction may be
+            # durable all the same, and they stay.
+            if error.code_ == "disk-full":
+                self.abandon(flights)
+            raise
         for flight, answer in answers.items():
             if isinstance(answer, Added):
                 self._after_write(flight, answer, early[flight])
@@ -344,12 +360,17 @@ class Intake:
             run.ticket.result.add_done_callback(ended)
 
     def _write_late(self, late: list[Late]) -> None:
-        """Writes the verdicts; if that fails, their images stay `inspecting` and `resume` runs them again."""
+        """Writes the verdicts. Raises Unavailable: none was written, and the recorder tries again.
+
+        After any other failure their images stay `inspecting`, and `resume` runs them again.
+        """
         try:
             with self._db.write(AGENT) as tx:
                 written = [(entry, self._write_one_late(tx, entry)) for entry in late]
-        except AgentError as error:
-            log.error("verdicts not written: %s", error.detail)
+        except Unavailable:
+            raise
+        except Exception as error:  # the recorder must outlive it: others' verdicts are behind these
+            log.exception("verdicts not written")
             for entry in late:
                 entry.verdict.set_exception(error)
             return

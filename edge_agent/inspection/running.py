@@ -38,8 +38,8 @@ class RunningPipeline:
 class Running:
     """`models` and `assets` are what the inference processes hold: (name, version) and sha256 → place.
 
-    `calibrations`: name → row. `problems`: pipeline code → why it is not in force. `findings` say the same,
-    and what was found damaged, to the technician.
+    `calibrations`: name → scale (name, um_per_px, valid_until). `problems`: pipeline code → why it is not in
+    force. `findings` say the same, and what was found damaged, to the technician.
     """
 
     pipelines: Mapping[str, RunningPipeline]
@@ -48,6 +48,11 @@ class Running:
     calibrations: Mapping[str, Mapping[str, Any]]
     problems: Mapping[str, tuple[Problem, ...]]
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether any pipeline needs the text reader."""
+        return any(step.type == "text.read" for p in self.pipelines.values() for step in p.plan.steps)
 
 
 @dataclass(frozen=True, slots=True)

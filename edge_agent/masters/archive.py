@@ -146,12 +146,15 @@ def _copy_one(source: IO[bytes], path: Path, size_bytes: int) -> FileFacts:
     with disk_errors():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy = path.open("xb")
-    with copy:
+    try:
         while left > 0 and (chunk := source.read(min(left, CHUNK_BYTES))):
             digest.update(chunk)
             left -= len(chunk)
             with disk_errors():
                 copy.write(chunk)
+    finally:
+        with disk_errors():  # the last bytes are written only now
+            copy.close()
     return FileFacts(digest.hexdigest(), size_bytes - left)
 
 

@@ -96,7 +96,7 @@ class Masters:
             spoilt = {finding.subject for finding in running.findings}
             models = still_whole(self._running.models, spoilt, self._data_dir) | dict(running.models)
             assets = still_whole(self._running.assets, spoilt, self._data_dir) | dict(running.assets)
-            self._pool.configure(models, assets)
+            self._pool.configure(models, assets, reads_text=running.reads_text)
             self._running = running
         self._notify("masters", {"pipelines": len(running.pipelines), "findings": len(running.findings)})
         return running

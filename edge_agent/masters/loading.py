@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from edge_agent.errors import Problem
 from edge_agent.inference.plan import ModelKey
@@ -66,7 +67,7 @@ def load_running(reader: sqlite3.Connection, data_dir: Path) -> Running:
         pipelines=running,
         models={(name, version): model_folder(data_dir, name, version) for name, version in sorted(models)},
         assets={sha256: assets[sha256] for sha256 in sorted(used_assets)},
-        calibrations={row["name"]: row for row in masters.list_calibrations(reader)},
+        calibrations={row["name"]: _scale(row) for row in masters.list_calibrations(reader)},
         problems=problems,
         findings=tuple(_findings(torn, altered, problems)),
     )
@@ -105,3 +106,8 @@ def _findings(
             "; ".join(str(fault) for fault in faults),
             "Import a bundle that has every model and asset of this pipeline; until then people judge.",
         )
+
+
+def _scale(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run needs of a calibration."""
+    return {name: row[name] for name in ("name", "um_per_px", "valid_until")}

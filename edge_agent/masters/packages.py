@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_agent.blobs import disk_errors
+from edge_agent.blobs import disk_error, disk_errors
 from edge_agent.errors import BadDefinition, InferenceFailed, Problem
 from edge_agent.inference.package import Package, read_package
 from edge_agent.inference.worker import InferencePool
@@ -111,6 +111,8 @@ def _ask_apart(pool: InferencePool, kind: str, subject: str, arguments: dict[str
     try:
         return pool.request(kind, VERIFY_DEADLINE_S, **arguments).result()
     except InferenceFailed as error:
+        if number := error.context.get("errno"):  # the process met our disk, not a fault of the network
+            raise disk_error(OSError(number, os.strerror(number))) from error
         if error.code_ not in ("inference-crash", "inference-timeout"):
             raise
         message = f"the network cannot run here: {error.detail}"

@@ -106,7 +106,7 @@ class Users:
     ) -> User:
         """Changes role, full_name or email (`changes`), password and activity, all in one transaction.
 
-        Raises NotFound, BadInput (`weak-password`), Conflict (`exists`, `last-admin`).
+        Raises NotFound, BadInput (`password-unfit`), Conflict (`user-taken`, `last-admin`).
         """
         password_hash = None if password is None else self._checked_hash(password)
         named = {name: changes[name] for name in ("role", "full_name", "email") if name in changes}
@@ -124,11 +124,11 @@ class Users:
                     users.set_active(tx, user.id, is_active, now)
                 facts = {**named, "password": "new" if password_hash else None, "is_active": is_active}
                 detail = {name: value for name, value in facts.items() if value is not None}
-                audit.append(tx, "user.change", "users", username, detail)
+                audit.append(tx, "user.change", "users", user.server_id, detail)
         except sqlite3.IntegrityError:
             raise Conflict(
                 "The e-mail address is taken.",
-                code="exists",
+                code="user-taken",
                 hint="Choose another one; addresses of disabled users stay taken.",
             ) from None
         return self._get(username)

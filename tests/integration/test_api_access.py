@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -95,7 +96,7 @@ def test_users_are_changed_but_the_last_admin_stays(agent: Agent, people: dict[s
     added = {"username": "aoi", "full_name": "葵", "role": "inspector", "password": "long enough"}
     assert agent.client.post(f"{API}/users", json=added, headers=admin).status_code == 201
     twice = agent.client.post(f"{API}/users", json=added, headers=admin)
-    assert (twice.status_code, twice.json()["code"]) == (409, "exists")
+    assert (twice.status_code, twice.json()["code"]) == (409, "user-taken")
     changed = agent.client.patch(f"{API}/users/aoi", json={"role": "supervisor"}, headers=admin).json()
     assert (changed["role"], changed["full_name"]) == ("supervisor", "葵")
     for body in ({"role": "inspector"}, {"is_active": False}):
@@ -149,6 +150,23 @@ def test_a_full_disk_is_said_by_the_readiness_probe(tmp_path_factory: pytest.Tem
     with open_agent(folder, with_bundle=False, min_free_bytes=2**62) as full:
         answer = full.client.get("/health/ready")
         assert (answer.status_code, answer.json()["problems"]) == (503, ["disk-nearly-full"])
+
+
+def test_events_reach_a_window_that_follows(agent: Agent, people: dict[str, dict[str, str]]) -> None:
+    streams, waiting = agent.app.state.streams, threading.Event()
+
+    def publish_then_close() -> None:
+        while not len(streams) and not waiting.wait(0.01):
+            pass
+        agent.services.events.publish("verdict", {"image_id": "i1", "overall_result": "NG"})
+        streams.close()
+
+    helper = threading.Thread(target=publish_then_close)
+    helper.start()
+    answer = agent.client.get(f"{API}/events", headers=people["inspector"])
+    helper.join()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert 'event: verdict\ndata: {"image_id": "i1", "overall_result": "NG"}' in answer.text
 
 
 def test_in_blind_mode_the_inspector_decides_first(tmp_path_factory: pytest.TempPathFactory) -> None:

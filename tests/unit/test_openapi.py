@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.api.limits import MAX_JSON_BYTES, limit_of
-from edge_agent.api.openapi import document, main
+from edge_agent.api.openapi import document, main, with_table
 
 CHECKED_IN = Path(__file__).parents[2] / "docs" / "openapi.json"
 OPEN = {"login", "get_live", "get_ready", "get_prometheus"}
@@ -112,3 +112,13 @@ def test_only_pictures_and_packages_may_be_large() -> None:
         if "requestBody" in operation and "application/json" not in operation["requestBody"]["content"]
     }
     assert {path for path in DOCUMENT["paths"] if limit_of(path) > MAX_JSON_BYTES} == large
+
+
+def test_the_table_of_roles_is_that_of_the_code() -> None:
+    text = CHECKED_IN.with_name("api.md").read_text("utf-8")
+    assert text == with_table(text), "run `make openapi`"
+
+
+def test_every_operation_with_a_login_says_who_may() -> None:
+    for _, path, operation in operations():
+        assert bool(operation.get("x-roles")) == bool(operation.get("security")), path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.api.bodies import VerdictState
+from edge_agent.api.bodies.inspections import VerdictState
 from edge_agent.api.routers.exports import csv_lines, harmless
 from edge_agent.api.routers.statistics import columns_of, grouped
 from edge_agent.api.views import (

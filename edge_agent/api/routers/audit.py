@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import Has, Senior
-from edge_agent.api.bodies import AuditPage, AuditProof, Limit
+from edge_agent.api.bodies.fields import Limit
+from edge_agent.api.bodies.figures import AuditPage, AuditProof
 from edge_agent.errors import BadInput
 from edge_agent.store import audit
 

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from edge_agent.api.auth import Anyone, Has, Technician
-from edge_agent.api.bodies import CameraList, CameraSettings, SettingName
+from edge_agent.api.bodies.equipment import CameraList, CameraSettings
+from edge_agent.api.bodies.fields import SettingName
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.capture.camera import BOUNDARY, CameraStatus, mjpeg_part
 from edge_agent.capture.driver import CameraConfig

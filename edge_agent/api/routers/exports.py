@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from edge_agent.api.auth import Has, Supervisor
-from edge_agent.api.bodies import Instant
+from edge_agent.api.bodies.fields import Instant
 from edge_agent.messages import choose_language
 from edge_agent.models import SessionStatus
 from edge_agent.store import sessions, users

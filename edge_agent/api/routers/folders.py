@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import ValidationError
 
 from edge_agent.api.auth import Anyone, Has, Principal, Technician
-from edge_agent.api.bodies import (
+from edge_agent.api.bodies.equipment import (
     FolderBody,
     FolderList,
     FolderSettings,
-    Id,
-    Limit,
     QuarantineBody,
     QuarantineList,
-    SettingName,
 )
+from edge_agent.api.bodies.fields import Id, Limit, SettingName
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.services import Services
 from edge_agent.capture.binding import FolderConfig
@@ -33,10 +32,8 @@ def list_folders(_who: Anyone, has: Has) -> FolderList:
     with has.database.read() as reader:
         stored = settings.under(reader, "folder")
     running = {status.name: status for status in has.folders.status()}
-    found = [
-        FolderBody(FolderConfig.model_validate(value), running.get(name)) for name, value in stored.items()
-    ]
-    return FolderList(found)
+    configs = [config for value in stored.values() if (config := _usable(value)) is not None]
+    return FolderList([FolderBody(config, running.get(config.name)) for config in configs])
 
 
 @router.get("/quarantine")
@@ -112,6 +109,14 @@ def _check_free(has: Services, config: FolderConfig) -> None:
 def _record(has: Services, who: Principal, action: str, entry: QuarantineEntry) -> None:
     with has.database.write(who.actor) as tx:
         audit.append(tx, action, "quarantine", entry.id, {"name": entry.name, "code": entry.code})
+
+
+def _usable(value: Any) -> FolderConfig | None:
+    """Stored settings; None for those of an older version that cannot be used (a finding names them)."""
+    try:
+        return FolderConfig.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def _unknown(name: str) -> NotFound:

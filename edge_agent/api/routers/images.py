@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from edge_agent.api.auth import Anyone, Has, Principal
-from edge_agent.api.bodies import CaptureRequest, Id, ImageBody, ImageReply
+from edge_agent.api.bodies.fields import Id
+from edge_agent.api.bodies.inspections import CaptureRequest, ImageBody, ImageReply
 from edge_agent.api.files import FOR_EVER, send_file
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.services import Services

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from edge_agent.api.auth import Anyone, Has, HasLogins, person_of
-from edge_agent.api.bodies import LoginReply, LoginRequest, Me, PasswordRequest
+from edge_agent.api.bodies.people import LoginReply, LoginRequest, Me, PasswordRequest
 from edge_agent.api.guard import SESSION_COOKIE
 from edge_agent.api.views import is_blinded
 from edge_agent.errors import Denied

@@ -11,18 +11,19 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from edge_agent.api.auth import Anyone, Has, Technician
-from edge_agent.api.bodies import (
+from edge_agent.api.bodies.equipment import (
     CalibrationBody,
     CalibrationList,
     CalibrationRequest,
     ItemList,
-    Name,
-    ProductCode,
     ProductList,
 )
+from edge_agent.api.bodies.fields import Name, ProductCode
 from edge_agent.api.idempotency import KeyedRoute, StreamedRoute
-from edge_agent.api.uploads import PACKAGE_BODY, APackage
+from edge_agent.api.uploads import PACKAGE_BODY, PICTURE_BODY, APackage, APicture
+from edge_agent.calibration import BoardSpec, CalibrationResult, calibrate
 from edge_agent.errors import Denied, NotFound
+from edge_agent.images import decode, probe
 from edge_agent.masters.report import ImportReport, MastersStatus
 from edge_agent.models import Role
 from edge_agent.store import masters
@@ -96,6 +97,18 @@ def list_calibrations(_who: Anyone, has: Has) -> CalibrationList:
     """The scale of every camera set-up."""
     with has.database.read() as reader:
         return CalibrationList.of(masters.list_calibrations(reader))
+
+
+@calibrations.post("/measure", openapi_extra=PICTURE_BODY)
+def measure_calibration(
+    _who: Technician, picture: APicture, has: Has, board: Annotated[BoardSpec, Query()]
+) -> CalibrationResult:
+    """The scale of a camera set-up from a picture of a board; recorded only by a PUT."""
+    config = has.config
+    info = probe(
+        picture.data, picture.name, max_bytes=config.max_image_bytes, max_pixels=config.max_image_pixels
+    )
+    return calibrate(decode(picture.data, info), board)
 
 
 @calibrations.put("/{name}")

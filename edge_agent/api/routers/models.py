@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import Anyone, Has, Technician
-from edge_agent.api.bodies import NAME, VERSION, ModelList, Name, VersionRequest
+from edge_agent.api.bodies.equipment import ModelList, VersionRequest
+from edge_agent.api.bodies.fields import NAME, VERSION, Name
 from edge_agent.api.idempotency import KeyedRoute, StreamedRoute
 from edge_agent.api.uploads import MODEL_BODY, APackage
 from edge_agent.masters.report import ModelTest

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from edge_agent.api.auth import Anyone, Has, Technician
-from edge_agent.api.bodies import DryRun, Name, PipelineBody, PipelineList, ValidationReply
+from edge_agent.api.bodies.equipment import DryRun, PipelineBody, PipelineList, ValidationReply
+from edge_agent.api.bodies.fields import Name
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.problems import ProblemPlace
 from edge_agent.api.services import Services

@@ -7,7 +7,8 @@ from typing import cast
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Anyone, Has
-from edge_agent.api.bodies import Cursor, Id, Limit, ReviewPage
+from edge_agent.api.bodies.fields import Cursor, Id, Limit
+from edge_agent.api.bodies.inspections import ReviewPage
 from edge_agent.api.views import is_blinded, read_cursor, shown_results, shown_review, write_cursor
 from edge_agent.errors import Denied, NotFound
 from edge_agent.models import AiInspection

@@ -7,7 +7,7 @@ from contextlib import suppress
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Anyone, Has
-from edge_agent.api.bodies import PictureScanReply, ReadCode, ScanReply, ScanRequest
+from edge_agent.api.bodies.inspections import PictureScanReply, ReadCode, ScanReply, ScanRequest
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.services import Services
 from edge_agent.api.uploads import PICTURE_BODY, APicture, kept_file

@@ -7,11 +7,8 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import SENIOR, Anyone, Has, Principal, Senior, person_of
-from edge_agent.api.bodies import (
-    Cursor,
-    Id,
-    Instant,
-    Limit,
+from edge_agent.api.bodies.fields import Cursor, Id, Instant, Limit
+from edge_agent.api.bodies.inspections import (
     ReasonRequest,
     SessionBody,
     SessionPage,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Anyone, Has, Technician
-from edge_agent.api.bodies import ScanTrial
+from edge_agent.api.bodies.equipment import ScanTrial
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.inspection.scan import Scan, ScanMapping, parse_scan
 from edge_agent.store import audit, settings

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import APIRouter, Depends, Query
 
 from edge_agent.api.auth import Anyone, Has
-from edge_agent.api.bodies import (
+from edge_agent.api.bodies.fields import Day
+from edge_agent.api.bodies.figures import (
     AgreementGroup,
     AgreementTable,
-    Day,
     ReasonCount,
     ReasonTable,
     YieldGroup,

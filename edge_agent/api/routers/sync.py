@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import Anyone, Has, Senior
-from edge_agent.api.bodies import MAX_INT, Limit, QueuePage, SyncStatus
+from edge_agent.api.bodies.fields import MAX_INT, Limit
+from edge_agent.api.bodies.figures import QueuePage, SyncStatus
 from edge_agent.store import queue
 
 router = APIRouter(prefix="/sync", tags=["sync"])

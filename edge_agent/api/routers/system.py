@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from edge_agent import __version__
 from edge_agent.api.auth import Anyone, Has, Senior
-from edge_agent.api.bodies import DiskInfo, FindingList, Health, Metrics, SystemInfo
+from edge_agent.api.bodies.figures import DiskInfo, FindingList, Health, Metrics, SystemInfo
 from edge_agent.api.services import Services
 from edge_agent.api.streams import Streams
 from edge_agent.clock import from_rfc3339

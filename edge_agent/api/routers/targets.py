@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import Anyone, Has
-from edge_agent.api.bodies import Cursor, Id, Limit, TargetBody, TargetPage
+from edge_agent.api.bodies.fields import Cursor, Id, Limit
+from edge_agent.api.bodies.inspections import TargetBody, TargetPage
 from edge_agent.api.views import session_head
 from edge_agent.errors import NotFound
 from edge_agent.store import sessions

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Has, Senior, Technician
-from edge_agent.api.bodies import BackupRequest, FindingList
+from edge_agent.api.bodies.figures import BackupReply, BackupRequest, FindingList
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.errors import BadInput
 
@@ -22,7 +21,7 @@ def run_check(_who: Senior, has: Has) -> FindingList:
 
 
 @router.post("/backup", status_code=201)
-def make_backup(_who: Technician, has: Has, body: BackupRequest | None = None) -> Any:
+def make_backup(_who: Technician, has: Has, body: BackupRequest | None = None) -> BackupReply:
     """Writes a consistent, verified copy while work goes on."""
     folder = Path(body.folder) if body and body.folder else None
     if folder is not None and (not folder.is_absolute() or folder.is_relative_to(has.config.data_dir)):
@@ -31,4 +30,4 @@ def make_backup(_who: Technician, has: Has, body: BackupRequest | None = None) -
             code="backup-folder",
             hint="Name a folder on another disk by its full path, or none at all.",
         )
-    return has.make_backup(folder)
+    return BackupReply(**has.make_backup(folder))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Admin, Has
-from edge_agent.api.bodies import NewUser, UserChange, UserList, UserName
+from edge_agent.api.bodies.fields import UserName
+from edge_agent.api.bodies.people import NewUser, UserChange, UserList
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.masters.users import Users
 from edge_agent.models import User

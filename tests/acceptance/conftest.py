@@ -1,0 +1,51 @@
+"""The agent of the integration tests, and disks that can be filled and locked."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import agent, picture, start_agent
+
+__all__ = ["agent", "picture", "start_agent"]
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system of its own, 8 MiB large."""
+
+    path: Path
+
+    @property
+    def _ballast(self) -> Path:
+        return self.path / "ballast"
+
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Takes all the space there is but so much."""
+        with self._ballast.open("ab") as file:
+            left = os.statvfs(self.path)
+            size = left.f_bavail * left.f_frsize - leave_bytes
+            os.posix_fallocate(file.fileno(), file.tell(), size)
+
+    def free(self) -> None:
+        self._ballast.unlink()
+
+    def remount(self, mode: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{mode}", str(self.path)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Needs root, as in a container; where that is missing, `test_without_a_mount` cover the same code."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield Disk(path)
+    subprocess.run(["umount", "-l", str(path)], check=True)
