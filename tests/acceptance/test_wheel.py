@@ -111,7 +111,7 @@ def test_installed_its_commands_answer(python: Path, tmp_path: Path) -> None:
     assert __version__ in run(program, "version", cwd=tmp_path)
     command = (program, "--data-dir", tmp_path / "data", "master", "import", "--dry-run", "--json")
     report = json.loads(run(*command, demo_bundle(python), cwd=tmp_path))
-    assert report["problems"] == []
+    assert report["activated"] == {"plate-defects": "1.0.0"}
 
 
 def demo_bundle(python: Path) -> Path:

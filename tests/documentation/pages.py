@@ -7,16 +7,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
-from edge_agent.api.app import PREFIX, ROUTERS
 from edge_agent.api.openapi import document as openapi_document
-from edge_agent.api.routers import system
+from edge_agent.api.openapi import with_table
 from edge_agent.cli.docs import document as cli_page
 from edge_agent.config import Config
 from edge_agent.inference.docs import page as steps_page
@@ -50,18 +47,6 @@ allowed_hosts = ["line3-pc.factory.local"]
 |---|---|---|---|---|
 """
 
-API = """# Localhost API
-
-Generated from the code by `make docs`; do not edit. The complete description is [openapi.json](openapi.json).
-
-Errors are RFC 9457 problem documents with `code`, `detail` and `hint`, in Japanese or English as
-`Accept-Language` asks. Every writing request takes an `Idempotency-Key`. Who may do what:
-[security.md](security.md#roles).
-
-| request | who | |
-|---|---|---|
-"""
-
 
 def configuration_page() -> str:
     rows = [_setting(name, field) for name, field in Config.model_fields.items()]
@@ -84,34 +69,8 @@ def _toml(value: object) -> str:
 
 
 def api_page() -> str:
-    return API + "\n".join(_operation(prefix, route) for prefix, route in operations()) + "\n"
-
-
-def operations() -> Iterator[tuple[str, APIRoute]]:
-    """Every operation with the prefix of its path."""
-    for prefix, router in (*((PREFIX, router) for router in ROUTERS), ("", system.probes)):
-        yield from ((prefix, route) for route in router.routes if isinstance(route, APIRoute))
-
-
-def _operation(prefix: str, route: APIRoute) -> str:
-    [method] = (route.methods or set()) - {"HEAD"}
-    about = (route.description or "").split("\n\n")[0].replace("\n", " ")
-    return f"| `{method} {prefix}{route.path}` | {who_may(route)} | {about} |"
-
-
-def who_may(route: APIRoute) -> str:
-    """The roles of an operation, as people say them."""
-    checks = [getattr(one.call, "roles", None) for one in _dependencies(route.dependant)]
-    roles = next((roles for roles in checks if roles is not None), None)
-    if roles is None:
-        return "anybody"
-    return "any user" if len(roles) == 4 else ", ".join(sorted(role.value for role in roles))
-
-
-def _dependencies(dependant: Any) -> Iterator[Any]:
-    for one in dependant.dependencies:
-        yield one
-        yield from _dependencies(one)
+    """The page is written by hand around one generated table."""
+    return with_table((DOCS / "api.md").read_text("utf-8"))
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
