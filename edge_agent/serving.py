@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from edge_agent.api.app import create_app
 from edge_agent.clock import Clock
@@ -36,13 +37,6 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
         services = stack.enter_context(running_services(config, clock))
         stack.enter_context(services.scheduled())
         url = url_of(config.host, listener.getsockname()[1])
-        settings = uvicorn.Config(
-            create_app(services),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
-        )
 
         def ready() -> None:
             announce(config.data_dir, url)
@@ -50,17 +44,19 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
             on_ready(url)
 
         stack.callback(withdraw, config.data_dir)
-        _Server(settings, supervisor, clock, ready).run(sockets=[listener])
+        _Server(create_app(services), supervisor, clock, ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Tells the service manager how it is. Signs of life come from the loop that answers requests: if that
     hangs, they stop and the agent is started again."""
 
-    def __init__(
-        self, settings: uvicorn.Config, supervisor: Supervisor, clock: Clock, ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, app: FastAPI, supervisor: Supervisor, clock: Clock, ready: Callable[[], None]) -> None:
+        settings = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3
+        )
         super().__init__(settings)
+        self._app = app
         self._supervisor, self._clock, self._ready = supervisor, clock, ready
         self._next_beat_s = 0.0
 
@@ -79,6 +75,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify(self._supervisor, "STOPPING=1")
+        self._app.state.streams.close()  # else every open window would cost the grace time
         await super().shutdown(sockets)
 
 

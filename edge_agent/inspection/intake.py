@@ -15,7 +15,8 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,9 @@ from edge_agent.store.database import Database, insert
 from edge_agent.store.records import row_of
 
 SYNC_THREADS = 4
+PATIENCE_S = 0.003
+"""How long a durable file waits for a verdict that is nearly there, to save a transaction. It costs a longer
+run nothing: the row's transaction is over well before such a run ends."""
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +117,10 @@ class Late:
     session_id: str
     verdict: Future[AiInspection | None]
     outcome: JobResult | AgentError
+
+
+class _AllRefused(Exception):
+    """No capture of a batch belongs to any session."""
 
 
 class Intake:
@@ -270,10 +278,11 @@ class Intake:
         return Run(image_id, item, scan, mime_type, pipeline, paths, self._pool.submit(job), attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
+        wait([flight.run.ticket.result for flight in flights], PATIENCE_S)
         early = {flight: outcome_now(flight.run) for flight in flights}
         answers: dict[InFlight, Added | AgentError] = {}
         try:
-            with self._db.write(flights[0].capture.actor) as tx:
+            with suppress(_AllRefused), self._db.write(flights[0].capture.actor) as tx:
                 for flight in flights:
                     try:
                         session = flight.capture.place(tx)
@@ -281,6 +290,8 @@ class Intake:
                         answers[flight] = error
                     else:
                         answers[flight] = self._write_one(tx, flight, session, early[flight])
+                if not any(isinstance(answer, Added) for answer in answers.values()):
+                    raise _AllRefused  # rolls back: an idempotency key stands for a change
         except Unavailable as error:
             # SQLite finds the disk full before it writes the mark of the commit: there is no row, and files
             # kept would fill the disk with every further try. After any other failure the transaction may be
