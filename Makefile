@@ -28,7 +28,7 @@ $(VENV)/.dev: $(VENV)/.product requirements/dev.txt
 	@touch $@
 
 demo: $(VENV)/.product  ## the real agent inspects the sample images; ARGS=--once ends after the table
-	$(BIN)/edge-agent demo $(ARGS)
+	@$(BIN)/edge-agent demo $(ARGS)
 
 run: $(VENV)/.product   ## the agent in the foreground; ARGS="--data-dir DIR"
 	$(BIN)/edge-agent run $(ARGS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_agent.api.app import bare_app
 from edge_agent.api.contract import role_table
 
-BEGIN, END = "<!-- operations: make openapi -->", "<!-- end -->"
+BEGIN, END = "<!-- operations: make docs -->", "<!-- end -->"
 
 
 def document() -> str:

@@ -33,7 +33,7 @@ HEAVY = (
 
 
 def test_the_document_is_the_codes() -> None:
-    assert DOCUMENT.read_text("utf-8") == document(), "run `make cli-docs`"
+    assert DOCUMENT.read_text("utf-8") == document(), "run `make docs`"
 
 
 def test_every_command_of_the_requirement_is_there() -> None:

@@ -116,7 +116,7 @@ def test_only_pictures_and_packages_may_be_large() -> None:
 
 def test_the_table_of_roles_is_that_of_the_code() -> None:
     text = CHECKED_IN.with_name("api.md").read_text("utf-8")
-    assert text == with_table(text), "run `make openapi`"
+    assert text == with_table(text), "run `make docs`"
 
 
 def test_every_operation_with_a_login_says_who_may() -> None:
