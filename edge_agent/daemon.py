@@ -74,7 +74,7 @@ def running_services(config: Config, clock: Clock) -> Iterator[Services]:
         stack.callback(folders.close)
         cameras = Cameras(database, clock, config)
         stack.callback(cameras.close)
-        upkeep = Upkeep(config, clock, database, masters, folders, cameras)
+        upkeep = Upkeep(config, clock, database, masters, folders, cameras, pool)
         cameras.reload()
         folders.reload()
         yield Services(

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_agent import __version__
+from edge_agent import __version__, health
 from edge_agent.backup.make import backup
 from edge_agent.backup.rotation import backup_name, plan_prune
 from edge_agent.capture.cameras import Cameras
@@ -23,6 +23,7 @@ from edge_agent.capture.folders import Folders
 from edge_agent.check import run_check
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
+from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
 from edge_agent.store import users
@@ -45,14 +46,32 @@ class Upkeep:
         masters: Masters,
         folders: Folders,
         cameras: Cameras,
+        pool: InferencePool,
     ) -> None:
         self._config, self._clock, self._db = config, clock, database
         self._masters, self._folders, self._cameras = masters, folders, cameras
+        self._pool = pool
         self._backing_up = threading.Lock()
 
     def findings(self) -> list[Finding]:
         """What is wrong right now; cheap enough to ask every few seconds."""
-        return [*self._masters.running.findings, *self._folders.findings(), *self._cameras.findings()]
+        pool, backups = self._pool.state, self._config.data_dir / "backups"
+        with self._db.read() as reader:
+            facts = health.gather(
+                self._config,
+                reader,
+                self._clock.time(),
+                backup_names=[path.name for path in backups.glob("*")],
+                worker_state=pool.state,
+                worker_restarts=pool.restarts,
+                worker_failure=pool.last_failure,
+            )
+        return [
+            *health.findings(facts),
+            *self._masters.running.findings,
+            *self._folders.findings(),
+            *self._cameras.findings(),
+        ]
 
     def check(self) -> list[Finding]:
         """Everything compared with what it must be; takes as long as the data are large."""

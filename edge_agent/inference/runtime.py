@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 
 from edge_agent.errors import BadDefinition, InferenceFailed, Problem
 from edge_agent.inference.decoders import decode

@@ -2,10 +2,10 @@
 
 PyTorch is needed here only; neither the product nor its tests use it:
 
-    python3 -m venv /tmp/plates
-    /tmp/plates/bin/pip install torch==2.13.0 numpy opencv-python-headless==5.0.0.93 \
+    python3 -m venv plates-venv
+    plates-venv/bin/pip install torch==2.13.0 numpy opencv-python-headless==5.0.0.93 \
         zxing-cpp onnx onnxruntime
-    /tmp/plates/bin/python -m examples.demo_plate.train            # from the repository's root
+    plates-venv/bin/python -m examples.demo_plate.train            # from the repository's root
 
 Rules of this file:
 - Every picture and every weight follows from SEED; training, held-out and golden plates never share one.
