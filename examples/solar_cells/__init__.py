@@ -1,0 +1,1 @@
+"""Solar cells: a public data set through the real agent (see README.md)."""
