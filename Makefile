@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv --quiet
 DATA   ?= demo-data
 
-.PHONY: help demo run test lint bench docs lock wheel clean
+.PHONY: help demo solar run test lint bench docs lock wheel clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ $(VENV)/.dev: $(VENV)/.product requirements/dev.txt
 
 demo: $(VENV)/.product  ## the real agent inspects the sample images; ARGS=--once ends after the table
 	@$(BIN)/edge-agent demo $(ARGS)
+
+solar: $(VENV)/.product ## 2,624 photographs of solar cells: train, import, inspect; ARGS="--seeds 1 2 3"
+	$(BIN)/python -m examples.solar_cells.run $(ARGS)
 
 run: $(VENV)/.product   ## the agent in the foreground; ARGS="--data-dir DIR"
 	$(BIN)/edge-agent run $(ARGS)
@@ -60,4 +63,4 @@ lock: $(BIN)/uv         ## re-pin requirements/*.txt
 	printf 'uv\n' | $(LOCK) - -o requirements/bootstrap.txt
 
 clean:           ## remove what make made
-	rm -rf $(VENV) dist build demo-data .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build demo-data examples/solar_cells/.venv examples/solar_cells/work .pytest_cache .mypy_cache .ruff_cache

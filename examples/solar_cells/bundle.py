@@ -19,9 +19,7 @@ PRODUCT, ITEM, PIPELINE, MODEL = "SOLAR-CELL", "EL", "solar-cell-el", "solar-cel
 LICENCE = "CC-BY-NC-SA-4.0 (trained on elpv-dataset; non-commercial)"
 
 
-def write_bundle(
-    folder: Path, model: bytes, goldens: Sequence[tuple[Path, Array]], *, version: str
-) -> Path:
+def write_bundle(folder: Path, model: bytes, goldens: Sequence[tuple[Path, Array]], *, version: str) -> Path:
     """A bundle in `folder` (replaced if it is there). `goldens`: a picture's path, and the probabilities."""
     shutil.rmtree(folder, ignore_errors=True)
     package = folder / "models" / f"{MODEL}-{version}"

@@ -143,7 +143,6 @@ def _classifier_nodes() -> list[onnx.NodeProto]:
         ("Sub", "features svm.mean", "svm.centred"),
         ("Div", "svm.centred svm.spread", "svm.z"),
         ("Mul", "svm.z svm.z", "svm.squares"),
-        ("ReduceSum", "svm.squares", "svm.length"),
         ("MatMul", "svm.z svm.cross", "svm.product"),
         ("Add", "svm.product svm.norm", "svm.partial"),
         ("Add", "svm.partial svm.length", "svm.distance"),
@@ -154,14 +153,10 @@ def _classifier_nodes() -> list[onnx.NodeProto]:
         ("Sigmoid", "svm.logit", "svm.defective"),
         ("Sub", "svm.one svm.defective", "svm.functional"),
     )
-    nodes = [
-        helper.make_node(kind, inputs.split(), [output], **({"axes": [1]} if kind == "ReduceSum" else {}))
-        for kind, inputs, output in table
-    ]
-    return [
-        *nodes,
-        helper.make_node("Concat", ["svm.functional", "svm.defective"], ["probabilities"], axis=1),
-    ]
+    nodes = [helper.make_node(kind, inputs.split(), [output]) for kind, inputs, output in table]
+    length = helper.make_node("ReduceSum", ["svm.squares"], ["svm.length"], axes=[1])
+    both = helper.make_node("Concat", ["svm.functional", "svm.defective"], ["probabilities"], axis=1)
+    return [*nodes[:3], length, *nodes[3:], both]
 
 
 def _classifier_weights(classifier: Classifier) -> list[onnx.TensorProto]:

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import SVC
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
+from sklearn.model_selection import StratifiedKFold  # type: ignore[import-not-found]
+from sklearn.svm import SVC  # type: ignore[import-not-found]
 
 from examples.solar_cells import graph
 from examples.solar_cells.bundle import write_bundle
@@ -50,7 +50,7 @@ class Network:
     def __call__(self, pixels: NDArray[np.uint8]) -> Array:
         """The only output for one gray picture, without its leading 1."""
         tensor = ((pixels.astype(np.float32) - MEAN) / STD)[None, None]
-        return np.asarray(self._session.run(None, {"image": tensor})[0], np.float32)[0]
+        return np.asarray(self._session.run(None, {"image": tensor})[0][0], np.float32)
 
 
 def features_of(network: Network, cells: Sequence[Cell]) -> Array:
