@@ -2,6 +2,7 @@
 
     make solar                          # three divisions of the data set
     make solar ARGS="--seeds 11 12"     # others
+    make solar ARGS="--split blocks"    # neighbours of the training cells are never judged
 
 Rules of this file:
 - Training has an environment of its own (`.venv` in this folder); the agent runs from the project's.
@@ -63,10 +64,10 @@ def detector() -> Path:
     return path
 
 
-def train(seed: int, out: Path) -> dict[str, Any]:
+def train(seed: int, split: str, out: Path) -> dict[str, Any]:
     """What train.py reports of one division."""
     command = [str(PYTHON), "-m", "examples.solar_cells.train", "--seed", str(seed)]
-    command += ["--out", str(out), "--detector", str(detector())]
+    command += ["--split", split, "--out", str(out), "--detector", str(detector())]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     report: dict[str, Any] = json.loads((out / "report.json").read_text("utf-8"))
     return report
@@ -126,15 +127,15 @@ def print_seed(seed: int, report: dict[str, Any], found: dict[str, Any]) -> None
     print(line(f"seed {seed}", [100 * found[name]["value"] for name in COLUMNS], tail), flush=True)
 
 
-def run(seeds: Sequence[int], *, keep: bool) -> None:
+def run(seeds: Sequence[int], split: str, *, keep: bool) -> None:
     prepare()
     shutil.rmtree(WORK, ignore_errors=True)
-    print(line("%", [], "".join(f"{name:>10}" for name in COLUMNS)), flush=True)
+    print(line(f"%, {split} split", [], "".join(f"{name:>10}" for name in COLUMNS)), flush=True)
     rows: list[dict[str, float]] = []
     for seed in seeds:
         out = WORK / f"seed-{seed}"
         out.mkdir(parents=True)
-        report = train(seed, out)
+        report = train(seed, split, out)
         found = inspect(out)
         print_seed(seed, report, found)
         check(report, found)
@@ -159,9 +160,10 @@ def check(report: dict[str, Any], found: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Solar cells through the running agent")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--split", choices=("random", "blocks"), default="random")
     parser.add_argument("--keep", action="store_true", help="keep models and agents in work/")
     args = parser.parse_args()
-    run(args.seeds, keep=args.keep)
+    run(args.seeds, args.split, keep=args.keep)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from sklearn.svm import SVC  # type: ignore[import-not-found]
 
 from examples.solar_cells import graph
 from examples.solar_cells.bundle import write_bundle
-from examples.solar_cells.cells import Cell, divide, load_cells, picture
+from examples.solar_cells.cells import DIVISIONS, Cell, load_cells, picture
 from examples.solar_cells.graph import MEAN, SIDE_PX, STD, Array, Classifier
 
 FOLDS = 4
@@ -114,11 +114,11 @@ def measure(defective: Array, cells: Sequence[Cell]) -> dict[str, float]:
     }
 
 
-def train(seed: int, out: Path, detector: Path) -> dict[str, Any]:
+def train(seed: int, out: Path, detector: Path, split: str = "random") -> dict[str, Any]:
     """Writes `out/bundle` and `out/held_out.json`; returns what was measured, times in seconds and ms."""
     started = time.monotonic()
     cells = load_cells()
-    learn, held = ([cells[index] for index in part] for part in divide(cells, seed))
+    learn, held = ([cells[index] for index in part] for part in DIVISIONS[split](cells, seed))
     features = graph.feature_graph(onnx.load(str(detector)))
     network = Network(features)
     classifier = fit(features_of(network, learn), np.array([int(c.is_defective) for c in learn]), seed)
@@ -138,6 +138,7 @@ def train(seed: int, out: Path, detector: Path) -> dict[str, Any]:
     _write_json(out / "held_out.json", truth)
     return {
         "seed": seed,
+        "split": split,
         "train_s": round(train_s, 1),
         "onnx_bytes": model.ByteSize(),
         "support_vectors": len(classifier.support),
@@ -160,11 +161,12 @@ def _write_json(path: Path, document: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--split", choices=DIVISIONS, default="random")
     parser.add_argument("--out", type=Path, required=True, help="a new directory")
     parser.add_argument("--detector", type=Path, required=True, help="rapidocr's PP-OCRv6_det_small.onnx")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    report = train(args.seed, args.out, args.detector)
+    report = train(args.seed, args.out, args.detector, args.split)
     _write_json(args.out / "report.json", report)
     print(json.dumps(report))
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_agent.inference.manifest import parse_manifest
 from examples.solar_cells import bundle
-from examples.solar_cells.cells import Cell, divide
+from examples.solar_cells.cells import Cell, divide, divide_in_blocks
 from examples.solar_cells.graph import (
     Array,
     Classifier,
