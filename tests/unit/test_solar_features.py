@@ -143,6 +143,16 @@ def test_a_division_follows_from_its_seed_alone() -> None:
     assert divide(cells(), 7, 48) != divide(cells(), 8, 48)
 
 
+def test_blocks_hold_out_whole_runs_of_neighbours() -> None:
+    everything = cells()
+    learn, held = divide_in_blocks(everything, 1, held_out=48, blocks=4)
+    assert sorted(learn + held) == list(range(len(everything)))
+    assert len(held) == 48
+    starts = [index for index in held if index - 1 not in held]
+    assert all(index % 12 == 0 for index in starts)
+    assert len(starts) <= 4
+
+
 @pytest.mark.parametrize(
     ("probability", "is_defective"), [(0.0, False), (1 / 3, False), (2 / 3, True), (1, True)]
 )
