@@ -37,7 +37,7 @@ class Agent:
     def log_in(self, username: str) -> None:
         """Makes a user and logs in as that person from now on."""
         password = secrets.token_urlsafe(12)
-        user = {"username": username, "password": password, "role": "inspector"}
+        user = {"username": username, "full_name": username, "password": password, "role": "inspector"}
         ask(self.owner, "POST", "/users", json=user)
         login = ask(self.owner, "POST", "/auth/login", json={"username": username, "password": password})
         self.person = httpx.Client(
