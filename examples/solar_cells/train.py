@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
 from sklearn.model_selection import StratifiedKFold  # type: ignore[import-not-found]
