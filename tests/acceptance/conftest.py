@@ -39,7 +39,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Needs root, as in a container; where that is missing, `test_without_a_mount` cover the same code."""
+    """Needs root, as in a container; elsewhere the tests that need no mount still cover the refusals."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(
