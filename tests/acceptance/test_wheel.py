@@ -111,7 +111,14 @@ def test_installed_its_commands_answer(python: Path, tmp_path: Path) -> None:
     assert all(f"  {name} " in helped for name in tree())
     assert __version__ in run(program, "version", cwd=tmp_path)
     imported = run(
-        program, "--data-dir", tmp_path / "data", "master", "import", "--dry-run", demo_bundle(python), cwd=tmp_path
+        program,
+        "--data-dir",
+        tmp_path / "data",
+        "master",
+        "import",
+        "--dry-run",
+        demo_bundle(python),
+        cwd=tmp_path,
     )
     assert "edge_agent" not in imported
 

@@ -17,7 +17,9 @@ from tests.documentation.pages import DOCS, PAGES
 
 ROOT = DOCS.parent
 README, README_JA = ROOT / "README.md", ROOT / "README.ja.md"
-WRITTEN = sorted([README, README_JA, ROOT / "CHANGELOG.md", *DOCS.rglob("*.md"), *ROOT.glob("packaging/**/*.md")])
+WRITTEN = sorted(
+    [README, README_JA, ROOT / "CHANGELOG.md", *DOCS.rglob("*.md"), *ROOT.glob("packaging/**/*.md")]
+)
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -70,7 +72,9 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         if page in reached or page.suffix != ".md":
             continue
         reached.add(page)
-        found = [link.partition("#")[0] for link in markdown.links(page.read_text("utf-8")) if ":" not in link]
+        found = [
+            link.partition("#")[0] for link in markdown.links(page.read_text("utf-8")) if ":" not in link
+        ]
         waiting += [(page.parent / path).resolve() for path in found if path]
     assert [page for page in WRITTEN if page not in reached and "adr" not in page.parts] == []
 

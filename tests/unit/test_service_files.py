@@ -91,4 +91,6 @@ def test_the_windows_service_starts_a_command_there_is() -> None:
     service = ElementTree.parse(PACKAGING / "windows" / "edge-agent.xml").getroot()
     assert (service.findtext("executable") or "").endswith("edge-agent.exe")
     assert service.findtext("arguments") in tree()
-    assert settings_in([found.attrib["name"] for found in service.findall("env")]) <= Config.model_fields.keys()
+    assert (
+        settings_in([found.attrib["name"] for found in service.findall("env")]) <= Config.model_fields.keys()
+    )
