@@ -59,6 +59,9 @@ def _write(prefix: Path, kind: str, pixels: Pixels, quality: int) -> str:
         raise InferenceFailed(f"the {kind} cannot be written as JPEG", code="rendering-failed")
     path = prefix.with_name(f"{prefix.name}.{kind}.jpg")
     temporary = prefix.with_name(f".{prefix.name}.{kind}.{os.getpid()}.tmp")
-    temporary.write_bytes(encoded.tobytes())
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(encoded.tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # what a full disk took only half of
     return str(path)

@@ -95,7 +95,12 @@ class Workbench:
         return load_model(folder, package.manifest, self.threads, self.cache_dir)
 
     def decode_job(self, message: Message) -> Pixels:
-        """The job's picture, H×W×3 BGR; raises BadImage, or InferenceFailed when no file is there."""
+        """The job's picture, H×W×3 BGR; raises BadImage, or InferenceFailed when no file is there.
+
+        Its pipeline is learned first: the daemon sends it once, be the picture it came with good or bad.
+        """
+        if message.get("plan") is not None:
+            self._learn(message["plan_sha256"], message["plan"])
         data = _read_first(message["paths"])
         return decode(data, probe(data))
 
@@ -117,7 +122,7 @@ class Workbench:
             now=message["now"],
         )
         return run(
-            self._plan(message["plan_sha256"], message.get("plan")),
+            self._plan(message["plan_sha256"]),
             pixels,
             context,
             models=self._models,
@@ -127,12 +132,14 @@ class Workbench:
             text_reader=lambda: self._text_reader,
         )
 
-    def _plan(self, sha256: str, definition: str | None) -> Plan:
-        """The compiled plan; the daemon sends its definition the first time, and again after a while."""
-        if definition is not None:
-            self._definitions[sha256] = definition
-            if len(self._definitions) > MAX_DEFINITIONS:
-                self._plans.pop(self._definitions.popitem(last=False)[0], None)
+    def _learn(self, sha256: str, definition: str) -> None:
+        """Keeps a pipeline's definition; the daemon sends it the first time, and again after a while."""
+        self._definitions[sha256] = definition
+        if len(self._definitions) > MAX_DEFINITIONS:
+            self._plans.pop(self._definitions.popitem(last=False)[0], None)
+
+    def _plan(self, sha256: str) -> Plan:
+        """The compiled plan of a definition learned before."""
         if sha256 not in self._plans:
             self._plans[sha256] = self._compile(sha256)
         return self._plans[sha256]

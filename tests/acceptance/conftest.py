@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,15 @@ class Disk:
         return self.path / "ballast"
 
     def fill(self, leave_bytes: int = 0) -> None:
-        """Takes all the space there is but so much."""
-        with self._ballast.open("ab") as file:
-            left = os.statvfs(self.path)
-            size = left.f_bavail * left.f_frsize - leave_bytes
-            os.posix_fallocate(file.fileno(), file.tell(), size)
+        """Takes all the space there is but so much; what others take meanwhile is not asked for again."""
+        with self._ballast.open("ab", buffering=0) as file:
+            while (size := self._free_bytes() - leave_bytes) > 0:
+                with suppress(OSError):  # somebody was quicker
+                    os.posix_fallocate(file.fileno(), self._ballast.stat().st_size, size)
+
+    def _free_bytes(self) -> int:
+        left = os.statvfs(self.path)
+        return left.f_bavail * left.f_frsize
 
     def free(self) -> None:
         self._ballast.unlink()
@@ -39,7 +44,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Needs root, as in a container; where that is missing, `test_without_a_mount` cover the same code."""
+    """Needs root, as in a container; elsewhere the tests that need no mount still cover the refusals."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(

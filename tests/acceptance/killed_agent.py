@@ -73,7 +73,7 @@ class DeadlyConnection(sqlite3.Connection):
 
     deadly: Callable[..., Any] | None = None
 
-    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
         run = super().execute
         if DeadlyConnection.deadly is None:
             return run(sql, *arguments)
@@ -101,7 +101,7 @@ def arm(kill: dict[str, Any] | None) -> None:
 def live(order: dict[str, Any]) -> None:
     """One life: starts, does what the order says, waits until everything is done, stops."""
     connect: Callable[..., Any] = sqlite3.connect
-    sqlite3.connect = lambda *a, **k: connect(*a, **{"factory": DeadlyConnection, **k})  # type: ignore[assignment]
+    sqlite3.connect = lambda *a, **k: connect(*a, **{"factory": DeadlyConnection, **k})
     if order.get("late"):
         intake.outcome_now = lambda run: None
     if order.get("arm") == "start":
@@ -167,7 +167,7 @@ def make_folder(services: Services, order: dict[str, Any], name: str, **settings
 
 
 def make_backup(services: Services, order: dict[str, Any]) -> None:
-    services.make_backup()
+    services.make_backup(None)
 
 
 STEPS: dict[str, Callable[..., None]] = {
@@ -224,7 +224,7 @@ def fork_inference(data_dir: str) -> Forked:
         os.dup2(in_read, 0)
         os.dup2(out_write, 1)
         os.closerange(3, 256)
-        sys.stdin = open(0, closefd=False)
+        sys.stdin = os.fdopen(0, closefd=False)
         child.main(["--threads", "1", "--cache-dir", f"{data_dir}/cache"])
     raise AssertionError("unreachable")
 
@@ -241,7 +241,7 @@ def fork_agent(order: dict[str, Any], crew: list[Forked]) -> int:
             return forked.adopt() if forked else subprocess.Popen(*arguments, **named)
 
         names = {name: getattr(subprocess, name) for name in ("PIPE", "TimeoutExpired")}
-        process.subprocess = SimpleNamespace(Popen=start, **names)  # type: ignore[assignment]
+        setattr(process, "subprocess", SimpleNamespace(Popen=start, **names))  # noqa: B010 - not ours to export
         live(order)
     raise AssertionError("unreachable")
 
@@ -260,6 +260,11 @@ def last_words() -> Iterator[None]:
     os._exit(0)
 
 
+def answer(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
@@ -269,11 +274,11 @@ def main() -> None:
         pid = fork_agent(order, crew)
         for forked in crew:
             forked.close()
-        print(json.dumps({"agent": pid, "inference": [forked.pid for forked in crew]}), flush=True)
+        answer({"agent": pid, "inference": [forked.pid for forked in crew]})
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         for forked in crew:
             os.waitpid(forked.pid, 0)
-        print(json.dumps({"status": status}), flush=True)
+        answer({"status": status})
 
 
 if __name__ == "__main__":

@@ -164,6 +164,15 @@ def test_a_torn_picture_is_a_bad_image_and_harms_nobody(line: Line) -> None:
     assert line.verdict() is AiResult.OK
 
 
+def test_a_pipeline_is_known_though_the_picture_it_came_with_was_torn(start: Start) -> None:
+    """A pipeline travels once, with the first job that names it; that picture may be a bad one."""
+    line = start()
+    line.start()
+    (line.folder / "torn.png").write_bytes((line.folder / "bright.png").read_bytes()[:60])
+    assert isinstance(line.pool.submit(line.job("torn")).decoded.exception(WAIT_S), BadImage)
+    assert line.verdict() is AiResult.OK
+
+
 def test_a_missing_picture_is_a_failure(line: Line) -> None:
     assert failure(line.pool.submit(line.job("nowhere")).decoded).code_ == "image-missing"
 
