@@ -120,6 +120,12 @@ def add_folder(services: Services, name: str, path: Path, **more: Any) -> None:
     services.folders.reload()
 
 
+def drop(folder: Path, name: str, data: bytes) -> None:
+    """Under a passing name first: a file that is due at once must be whole at once."""
+    (folder / f"{name}.part").write_bytes(data)
+    (folder / f"{name}.part").rename(folder / name)
+
+
 def everything(services: Services) -> tuple[int, int, int]:
     """Image rows, sessions' images on disk, staged files."""
     with services.database.read() as reader:
@@ -157,11 +163,10 @@ def test_a_bad_upload_is_refused_with_a_reason(api: Agent, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_set_aside_with_a_reason(api: Agent, name: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_set_aside_with_a_reason(api: Agent, name: str) -> None:
     make, code = BAD[name]
     hot, before, data = api.services.config.data_dir.parent / "hot", everything(api.services), make()
-    (tmp_path / name).write_bytes(data)
-    (tmp_path / name).rename(hot / name)
+    drop(hot, name, data)
     api.services.folders.reload()
     wait_for(lambda: not (hot / name).exists())
     [entry] = [entry for entry in api.services.folders.quarantined() if entry.name == name]
@@ -188,11 +193,10 @@ def test_an_unusual_picture_is_inspected_upright(api: Agent, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_an_unusual_file_is_inspected_too(api: Agent, name: str, tmp_path: Path) -> None:
+def test_an_unusual_file_is_inspected_too(api: Agent, name: str) -> None:
     hot = api.services.config.data_dir.parent / "hot"
     data = GOOD[name][0]() + b"from the folder"  # other bytes, the same picture
-    (tmp_path / name).write_bytes(data)
-    (tmp_path / name).rename(hot / name)
+    drop(hot, name, data)
     api.services.folders.reload()
     wait_for(lambda: not (hot / name).exists())
     assert not api.services.folders.quarantined()
@@ -218,7 +222,7 @@ def test_a_directory_named_like_a_picture_is_left_alone(api: Agent, picture: Pic
     hot, data = api.services.config.data_dir.parent / "hot", picture()
     (hot / "directory.png").mkdir()
     (hot / "link.png").symlink_to("/etc/passwd")
-    (hot / "good.png").write_bytes(data)
+    drop(hot, "good.png", data)
     api.services.folders.reload()
     wait_for(lambda: {path.name for path in hot.iterdir()} == {"directory.png", "link.png"})
     (hot / "directory.png").rmdir()
@@ -228,13 +232,12 @@ def test_a_directory_named_like_a_picture_is_left_alone(api: Agent, picture: Pic
 
 
 def test_a_name_that_is_not_utf8_is_kept_readable(api: Agent, picture: Picture) -> None:
-    hot, data = os.fsencode(api.services.config.data_dir.parent / "hot"), picture()
+    hot, data = api.services.config.data_dir.parent / "hot", picture()
     name = b"\x83v\x83\x8c\x81[\x83g.png"  # Shift JIS
     for content in (data, b"no picture"):
-        with open(hot + b"/" + name, "wb") as file:
-            file.write(content)
+        drop(hot, os.fsdecode(name), content)
         api.services.folders.reload()
-        wait_for(lambda: not os.listdir(hot))
+        wait_for(lambda: not [*hot.iterdir()])
     assert state_of(api.services, data) == ("inspected", "OK")
     with api.services.database.read() as reader:
         [(origin,)] = reader.execute(
@@ -255,7 +258,7 @@ def test_a_duplicate_leaves_no_drawn_picture(api: Agent, picture: Picture) -> No
     """Two files with the same bytes in one batch: both are begun, one is taken."""
     hot, data = api.services.config.data_dir.parent / "hot", picture()
     for name in ("a.png", "b.png"):
-        (hot / name).write_bytes(data)
+        drop(hot, name, data)
     api.services.folders.reload()
     wait_for(lambda: not [*hot.iterdir()])
     assert state_of(api.services, data) == ("inspected", "OK")
