@@ -25,14 +25,21 @@ from typing import Any
 from edge_agent.blobs import Blobs, Staged
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.errors import AgentError, BadImage, Conflict, InferenceFailed, NotFound, Unavailable
-from edge_agent.images import ImageInfo, probe, verify_whole
-from edge_agent.inference.jobs import Job, JobResult, PlanRef, Ticket
+from edge_agent.errors import AgentError, Conflict, InferenceFailed, NotFound, Unavailable
+from edge_agent.images import ImageInfo, probe
+from edge_agent.inference.jobs import Job, JobResult, PlanRef
 from edge_agent.inference.worker import InferencePool
+from edge_agent.inspection.lookup import any_session, item_of, open_session, scan_facts
 from edge_agent.inspection.recorder import Recorder
-from edge_agent.inspection.rules import CLOSED
-from edge_agent.inspection.running import Running, RunningPipeline
-from edge_agent.inspection.sessions import Notify, Sessions, snapshot_items
+from edge_agent.inspection.running import Running
+from edge_agent.inspection.runs import (
+    Run,
+    decode_error,
+    is_worth_another_run,
+    outcome_now,
+    outcome_of,
+)
+from edge_agent.inspection.sessions import Notify, Sessions
 from edge_agent.inspection.verdicts import Judged, build_result, insert_result, state_after
 from edge_agent.models import (
     AGENT,
@@ -46,7 +53,7 @@ from edge_agent.models import (
     SnapshotItem,
     Target,
 )
-from edge_agent.store import images, results, sessions
+from edge_agent.store import images, results
 from edge_agent.store.database import Database, insert
 from edge_agent.store.records import row_of
 
@@ -75,20 +82,6 @@ class Capture:
     origin: str
     actor: Actor
     place: Callable[[sqlite3.Connection], Session]
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One AI run under way, or just the decoding where `pipeline` is None."""
-
-    image_id: str
-    item: SnapshotItem
-    scan: Mapping[str, str]
-    mime_type: str
-    pipeline: RunningPipeline | None
-    paths: tuple[Path, ...]
-    ticket: Ticket
-    attempts: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -234,7 +227,9 @@ class Intake:
             self.abandon(flights)
             raise
         answers: dict[InFlight, Added | AgentError] = {}
-        answers |= {flight: error for flight in flights if (error := decode_error(flight))}
+        answers |= {
+            flight: error for flight in flights if (error := decode_error(flight.run, flight.capture.data))
+        }
         self.abandon(answers)
         if good := [flight for flight in flights if flight not in answers]:
             answers |= self._write(good)
@@ -424,87 +419,5 @@ class Intake:
         )
 
 
-def open_session(reader: sqlite3.Connection, session_id: str) -> tuple[Session, Target]:
-    """The session and its target. Raises NotFound, Conflict (`session-closed`)."""
-    session, target = any_session(reader, session_id)
-    if session.status in CLOSED:
-        raise Conflict(
-            f"The session is {session.status}; it takes no more images.",
-            code="session-closed",
-            hint="Start a new session for this product.",
-        )
-    return session, target
-
-
-def any_session(reader: sqlite3.Connection, session_id: str) -> tuple[Session, Target]:
-    session = sessions.get_session(reader, session_id)
-    target = sessions.get_target(reader, session.target_id) if session else None
-    if session is None or target is None:
-        raise NotFound(f"There is no session {session_id}.", code="unknown-session")
-    return session, target
-
-
-def item_of(session: Session, item_id: str) -> SnapshotItem:
-    """Raises NotFound (`unknown-item`)."""
-    for item in snapshot_items(session):
-        if item.id == item_id:
-            return item
-    raise NotFound(f"This session has no item {item_id}.", code="unknown-item")
-
-
-def scan_facts(target: Target) -> dict[str, str]:
-    """What a TEXT criterion may compare with: scan.text, scan.product_code, scan.lot, scan.serial."""
-    return {
-        "text": target.qr_code,
-        "product_code": target.product_code,
-        "lot": target.batch_id,
-        "serial": target.serial_no,
-    }
-
-
 def image_row(image: Image, now: str) -> dict[str, Any]:
     return {**row_of(image), "created_at": now}
-
-
-def decode_error(flight: InFlight) -> AgentError | None:
-    """Why the picture cannot be taken, once that is known; without inference the daemon looks itself."""
-    error = flight.run.ticket.decoded.exception()
-    if isinstance(error, InferenceFailed):
-        try:
-            verify_whole(flight.capture.data)
-        except BadImage as bad:
-            return bad
-        return None
-    if error is None or isinstance(error, AgentError):
-        return error
-    raise error
-
-
-def outcome_of(run: Run) -> JobResult | AgentError:
-    """The result of a finished run, or the error that stopped it."""
-    if run.pipeline is None:
-        return InferenceFailed(
-            f"The pipeline of item {run.item.item_code} is not in force.",
-            code="pipeline-unavailable",
-            hint="Judge the item by eye, and have a technician look at `edge-agent status`.",
-        )
-    error = run.ticket.result.exception()
-    if isinstance(error, AgentError):
-        return error
-    result = run.ticket.result.result()
-    assert result is not None, "a job with a plan has a result"
-    return result
-
-
-def outcome_now(run: Run) -> JobResult | AgentError | None:
-    """The outcome if the run has already ended well; a failed one goes the long way, to be tried again."""
-    if run.pipeline is None or not run.ticket.result.done() or run.ticket.result.exception():
-        return None
-    return run.ticket.result.result()
-
-
-def is_worth_another_run(outcome: JobResult | AgentError, attempts: int, limit: int) -> bool:
-    """Crashes and deadlines may be the machine's fault; anything else would only repeat itself."""
-    if not isinstance(outcome, InferenceFailed) or attempts >= limit:
-        return False
-    return outcome.code_ in ("inference-crash", "inference-timeout")

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import BadInput, Conflict, Denied, NotFound, Unavailable
+from edge_agent.inspection.lookup import snapshot_items
 from edge_agent.inspection.rules import (
     CLOSED,
     Completion,
@@ -390,14 +391,6 @@ class Sessions:
     def _announce(self, session: Session) -> None:
         facts = {"session_id": session.id, "status": session.status, "final_result": session.final_result}
         self._notify("session", facts)
-
-
-def snapshot_items(session: Session) -> list[SnapshotItem]:
-    """The items of a session as they were when it started, in order."""
-    return [
-        SnapshotItem(**{**item, "inspection_type": InspectionType(item["inspection_type"])})
-        for item in session.criteria_snapshot
-    ]
 
 
 def check_judgement(session: Session, judgement: Judgement) -> None:

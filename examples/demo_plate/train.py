@@ -27,7 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 import torch  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper

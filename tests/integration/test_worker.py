@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from edge_agent.errors import BadDefinition, BadImage, InferenceFailed

@@ -160,7 +160,9 @@ def test_only_the_store_opens_a_database() -> None:
         if module.startswith("edge_agent.store"):
             continue
         for node in ast.walk(tree(module)):
-            name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if not isinstance(node, ast.Attribute):
+                continue
+            name = ast.unparse(node)
             if name.startswith("sqlite3.") and name not in TYPES_OF_SQLITE3:
                 broken.append(f"{module}, line {node.lineno}: uses {name}")
     assert not broken, (
