@@ -15,7 +15,9 @@ from edge_agent.inspection.dropped import DroppedFile, DroppedFiles, Duplicate
 from edge_agent.inspection.intake import Added
 from edge_agent.inspection.sessions import SessionView
 from edge_agent.models import AiResult, ImageSource, ImageState, SessionStatus
+from edge_agent.store import images
 from tests.integration.conftest import SATO
+from tests.waiting import wait_for
 
 Picture = Callable[..., bytes]
 
@@ -239,8 +241,5 @@ def test_a_file_without_a_session_waits(agent: Services, line: DroppedFiles, pic
 
 def test_the_installation_is_sound_after_all_this(agent: Services) -> None:
     with agent.database.read() as reader:
-        open_runs = reader.execute(
-            "SELECT count(*) FROM inspection_images WHERE state = 'inspecting'"
-        ).fetchone()[0]
-    assert open_runs == 0
+        wait_for(lambda: not images.unfinished(reader, 1))
     assert list(agent.check()) == []
