@@ -36,7 +36,7 @@ solar: $(VENV)/.product ## 2,624 photographs of solar cells: train, import, insp
 run: $(VENV)/.product   ## the agent in the foreground; ARGS="--data-dir DIR"
 	$(BIN)/edge-agent run $(ARGS)
 
-test: $(VENV)/.dev      ## every test; ARGS="-k NAME" narrows
+test: lint              ## style, types and every test; ARGS="-k NAME" narrows
 	$(BIN)/pytest -n 2 $(ARGS)
 
 lint: $(VENV)/.dev      ## ruff (style and security) and mypy (types), both strict

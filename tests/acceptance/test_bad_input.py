@@ -34,7 +34,7 @@ from edge_agent.errors import BadDefinition, Busy, Unavailable
 from edge_agent.inspection.intake import Added
 from edge_agent.inspection.sessions import SessionView
 from edge_agent.models import Actor, AiResult, ImageSource, ImageState
-from edge_agent.store import settings
+from edge_agent.store import images, settings
 from tests import bundles, onnx_models
 from tests.acceptance.conftest import Disk
 from tests.api_agent import Agent, open_agent
@@ -361,6 +361,8 @@ def test_a_database_without_space_keeps_no_files(
     assert (files - before, staged) == (rows, 0)
     limit_pages(services, 0)
     add(services, view, picture()).verdict.result(WAIT_S)
+    with services.database.read() as reader:
+        wait_for(lambda: not images.unfinished(reader, 1))  # the recorder tries again by itself
     wait_for(lambda: services.pool.state.running == 0)
     sound(services)
 

@@ -412,9 +412,9 @@ def test_kills_at_any_moment_lose_nothing(nursery: Nursery, seed: int) -> None:
     moments = random.Random(seed)
     nursery.draw("camera", 60)
     kills = 0
-    for _ in range(4):
+    for latest_s in (0.02, 0.2, 0.6, 0.6):  # the first one is in time on the fastest machine
         agent = nursery.begin(nursery.drops, late=bool(moments.getrandbits(1)))["agent"]
-        if not nursery.has_ended(moments.uniform(0.0, 0.6)):
+        if not nursery.has_ended(moments.uniform(0.0, latest_s)):
             os.kill(agent, signal.SIGKILL)
         kills += nursery.end() == -signal.SIGKILL
         nursery.assert_nothing_lost()
