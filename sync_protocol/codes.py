@@ -45,18 +45,33 @@ _TABLE = (
     ("parent-missing", Scope.OP, Disposition.RETRY, "The row it belongs to has not arrived."),
     ("schema-newer", Scope.OP, Disposition.RETRY, "The server must be updated before it can store this."),
     # one request
-    ("batch-damaged", Scope.BATCH, Disposition.RETRY, "The body's checksum does not match: damaged on the way."),
+    (
+        "batch-damaged",
+        Scope.BATCH,
+        Disposition.RETRY,
+        "The body's checksum does not match: damaged on the way.",
+    ),
     ("batch-invalid", Scope.BATCH, Disposition.DEAD, "The body is not a request of this protocol."),
     ("batch-too-large", Scope.BATCH, Disposition.RETRY, "Send it again in smaller batches."),
     ("page-damaged", Scope.BATCH, Disposition.RETRY, "The page's checksum does not match: fetch it again."),
     ("pull-reset", Scope.BATCH, Disposition.RETRY, "The cursor cannot be continued: pull again from 0."),
     ("space-unknown", Scope.BATCH, Disposition.DEAD, "There is no such space or table."),
     # one object
-    ("blob-differs", Scope.OP, Disposition.RETRY, "The object's bytes do not have the sha256 it is named by."),
+    (
+        "blob-differs",
+        Scope.OP,
+        Disposition.RETRY,
+        "The object's bytes do not have the sha256 it is named by.",
+    ),
     ("blob-missing", Scope.OP, Disposition.RETRY, "The object store does not hold these bytes."),
     ("blob-too-large", Scope.OP, Disposition.DEAD, "The object is larger than the server takes."),
     # the device
-    ("device-forked", Scope.DEVICE, Disposition.RETRY, "Two disks claim one identity: take a new incarnation."),
+    (
+        "device-forked",
+        Scope.DEVICE,
+        Disposition.RETRY,
+        "Two disks claim one identity: take a new incarnation.",
+    ),
     ("device-unknown", Scope.DEVICE, Disposition.STOP, "The device is not enrolled here."),
     ("device-revoked", Scope.DEVICE, Disposition.STOP, "The device's access was withdrawn."),
     ("token-invalid", Scope.DEVICE, Disposition.STOP, "The token is missing or wrong."),
@@ -71,7 +86,9 @@ _TABLE = (
     ("internal", Scope.SERVER, Disposition.RETRY, "The server failed; nothing was stored."),
 )
 CODES = {code: Code(code, scope, disposition, meaning) for code, scope, disposition, meaning in _TABLE}
-UNKNOWN = Code("unknown", Scope.SERVER, Disposition.RETRY, "The other end says something this version does not know.")
+UNKNOWN = Code(
+    "unknown", Scope.SERVER, Disposition.RETRY, "The other end says something this version does not know."
+)
 
 
 def lookup(code: str) -> Code:

@@ -19,7 +19,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from central_server.errors import Unavailable
 
 LOWEST_VERSION = 140000
-OPTIONS = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
