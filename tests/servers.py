@@ -99,7 +99,7 @@ def _running(argv: list[str], base: Path, probe: Callable[[], None]) -> Iterator
             cwd=base,
             stdout=log,
             stderr=log,
-            preexec_fn=(lambda: libc.prctl(1, int(signal.SIGKILL))) if libc else None,
+            preexec_fn=(lambda: libc.prctl(1, int(signal.SIGKILL))) if libc else None,  # noqa: PLW1509
             **_who(),
         )
     try:

@@ -11,20 +11,21 @@ from central_server.errors import Refused
 from central_server.facts import TABLES
 from central_server.store.changes import VIEWS
 from central_server.store.database import Connection
+from sync_protocol.checksums import HASH_MODULUS
 from sync_protocol.messages import BucketSum, RowSum
 
 FACTS = "facts"
 _BUCKET = "get_byte(sha256(convert_to(row_id, 'UTF8')), 0)"
-_SUMS = f"""
-    SELECT {_BUCKET}, count(*),
-           (sum((('x' || encode(substr(row_sha256, 1, 8), 'hex'))::bit(64)::bigint)::numeric) %% 18446744073709551616
-            + 18446744073709551616) %% 18446744073709551616
-    FROM (%s) AS r GROUP BY 1 ORDER BY 1"""
+_SUM = (
+    "sum((('x' || encode(substr(row_sha256, 1, 8), 'hex'))::bit(64)::bigint)::numeric)"  # of signed numbers
+)
+_MODULUS = str(HASH_MODULUS)
 
 
 def buckets(tx: Connection, space: str, table: str, device_id: str) -> list[BucketSum]:
     """The table's buckets that are not empty; of facts, the device's own. Raises Refused (`space-unknown`)."""
-    sql = _SUMS % _rows(space, table)
+    total = f"mod(mod({_SUM}, {_MODULUS}) + {_MODULUS}, {_MODULUS})"
+    sql = f"SELECT {_BUCKET}, count(*), {total} FROM ({_rows(space, table)}) AS r GROUP BY 1 ORDER BY 1"
     found = tx.execute(sql.encode(), _values(table, device_id)).fetchall()
     return [
         BucketSum(bucket=int(str(number)), count=int(str(count)), hash_sum=str(hash_sum))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
+from tests.central.devices import Device
 from tests.servers import postgres
 
 NAMES = count(1)
@@ -49,3 +51,10 @@ def _made(cluster: str) -> Iterator[str]:
         admin.execute(f"CREATE DATABASE {name}".encode())
         yield make_conninfo(cluster, dbname=name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def device(database: Database, tmp_path: Path) -> Iterator[Device]:
+    made = Device(database, tmp_path / "device")
+    yield made
+    made.close()

@@ -49,17 +49,21 @@ INDEXES = {
 OBJECTS = """
 SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
        coalesce(pg_get_expr(d.adbin, d.adrelid), '')
-FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (c.oid, a.attnum)
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S') AND a.attnum > 0 AND NOT a.attisdropped
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid 
+LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (c.oid, a.attnum)
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+  AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL SELECT 'index', c.relname, pg_get_indexdef(c.oid), '', '', '' FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('i', 'I')
 UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '' FROM pg_constraint
 WHERE connamespace = 'public'::regnamespace
-UNION ALL SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid), '', '', '' FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid), '', '', '' FROM pg_trigger
+WHERE NOT tgisinternal
 UNION ALL SELECT 'function', oid::regprocedure::text, pg_get_functiondef(oid), '', '', '' FROM pg_proc
 WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT 'view', viewname, definition, '', '', '' FROM pg_views WHERE schemaname = 'public'
-UNION ALL SELECT 'partitioned', partrelid::regclass::text, pg_get_partkeydef(partrelid), '', '', '' FROM pg_partitioned_table
+UNION ALL SELECT 'partitioned', partrelid::regclass::text, pg_get_partkeydef(partrelid), '', '', ''
+FROM pg_partitioned_table
 ORDER BY 1, 2, 3"""
 HISTORY = (
     "pipeline_executions",
