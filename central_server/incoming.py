@@ -1,7 +1,8 @@
 """What a pushed operation is, and what becomes of a session that two changes met on: decided without a database.
 
 Rules of this file:
-- Pure functions. Only what SQL cannot say is checked here; types, ranges and allowed values are the database's.
+- Pure functions. A value's shape is checked here, because PostgreSQL takes more than it would give back ("now" for an
+  instant, "yes" for a boolean); ranges, allowed values and NULL are the database's to refuse.
 - What only a newer server could store is deferred, never rejected: the device keeps it.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +20,22 @@ import rfc8785
 
 from central_server.facts import MEMBERS, TABLES
 from sync_protocol.canonical import canonical_row
-from sync_protocol.messages import OpResult, PushOp
+from sync_protocol.messages import UUID_PATTERN, OpResult, PushOp
+
+
+_UUID = re.compile(UUID_PATTERN).fullmatch
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z").fullmatch
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+SHAPES: Mapping[str, Callable[[Any], object]] = {
+    "uuid": lambda value: type(value) is str and _UUID(value),
+    "timestamptz": lambda value: type(value) is str and _INSTANT(value),
+    "date": lambda value: type(value) is str and _DAY(value),
+    "text": lambda value: type(value) is str,
+    "integer": lambda value: type(value) is int,
+    "bigint": lambda value: type(value) is int,
+    "boolean": lambda value: type(value) is int and value in (0, 1),
+    "double precision": lambda value: type(value) in (int, float),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,11 @@ def read_op(op: PushOp) -> Incoming | OpResult:
         return deferred(op, "schema-newer", f"There is no column {', '.join(sorted(unknown))} here.")
     if row["id"] != op.entity_id:
         return rejected(op, "row-invalid", "The data's id is not the entity's.")
+    columns = TABLES[op.entity_type].columns
+    if wrong := [
+        name for name, value in row.items() if value is not None and not SHAPES[columns[name]](value)
+    ]:
+        return rejected(op, "row-invalid", f"Not of its column's form: {', '.join(sorted(wrong))}.")
     if op.operation == "UPDATE" and not _is_change(op, row):
         return rejected(op, "row-invalid", "A change needs base_version, a higher version, and updated_at.")
     return Incoming(op, row)
@@ -79,11 +101,10 @@ def _parse(data: str) -> dict[str, Any] | None:
 
 
 def _is_change(op: PushOp, row: Mapping[str, Any]) -> bool:
-    version = row["version"]
-    if op.base_version is None or type(version) is not int or version <= op.base_version:
+    if op.base_version is None or row["version"] is None or row["version"] <= op.base_version:
         return False
     try:
-        return datetime.fromisoformat(row["updated_at"]).tzinfo is not None
+        return bool(_instant_ms(row["updated_at"]))
     except (TypeError, ValueError):
         return False
 

@@ -13,13 +13,13 @@ from central_server.facts import TABLES
 from central_server.store import ingest
 from central_server.store.database import Database
 from sync_protocol.canonical import sha256_hex
-from sync_protocol.messages import PushReply
+from sync_protocol.messages import PushOp, PushReply, PushRequest
 from tests.central.devices import CLOCK, Device, again, edited
 
 APPLIED = ("applied", "")
 
 
-def op_of(ops: list[ingest.PushOp], table: str, operation: str = "INSERT") -> ingest.PushOp:
+def op_of(ops: list[PushOp], table: str, operation: str = "INSERT") -> PushOp:
     return next(op for op in ops if (op.entity_type, op.operation) == (table, operation))
 
 
@@ -115,7 +115,7 @@ def test_the_same_fact_in_a_new_operation_is_a_duplicate(device: Device) -> None
 def test_nothing_is_stored_when_the_commit_does_not_come(device: Device) -> None:
     device.store.inspect()
     ops = device.outbox()
-    request = ingest.PushRequest(batch_id=CLOCK.new_id(), incarnation=device.incarnation, ops=tuple(ops))
+    request = PushRequest(batch_id=CLOCK.new_id(), incarnation=device.incarnation, ops=tuple(ops))
     with pytest.raises(ZeroDivisionError), device.database.write() as tx:
         ingest.push(tx, device.device_id, request)
         raise ZeroDivisionError
@@ -187,6 +187,8 @@ def test_another_devices_rows_cannot_be_touched(device: Device, database: Databa
 POISON = {
     "no uuid": {"product_id": "plate"},
     "no instant": {"created_at": "yesterday"},
+    "an instant only PostgreSQL knows": {"updated_at": "now"},
+    "a number for a text": {"batch_id": 5},
     "impossible day": {"created_at": "2026-02-30T00:00:00.000Z"},
     "zero byte": {"qr_code": "a\0b"},
     "null": {"batch_id": None},
