@@ -22,7 +22,6 @@ from central_server.facts import MEMBERS, TABLES
 from sync_protocol.canonical import canonical_row
 from sync_protocol.messages import UUID_PATTERN, OpResult, PushOp
 
-
 _UUID = re.compile(UUID_PATTERN).fullmatch
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z").fullmatch
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
@@ -63,17 +62,21 @@ def read_op(op: PushOp) -> Incoming | OpResult:
     row = _parse(op.data)
     if row is None:
         return rejected(op, "row-invalid", "The data is not the canonical JSON of a flat row.")
+    return _read_row(op, row, members)
+
+
+def _read_row(op: PushOp, row: dict[str, Any], members: frozenset[str]) -> Incoming | OpResult:
     if missing := members - row.keys():
         return rejected(op, "row-invalid", f"The data lacks {', '.join(sorted(missing))}.")
     if unknown := row.keys() - members:
         return deferred(op, "schema-newer", f"There is no column {', '.join(sorted(unknown))} here.")
-    if row["id"] != op.entity_id:
-        return rejected(op, "row-invalid", "The data's id is not the entity's.")
     columns = TABLES[op.entity_type].columns
     if wrong := [
         name for name, value in row.items() if value is not None and not SHAPES[columns[name]](value)
     ]:
         return rejected(op, "row-invalid", f"Not of its column's form: {', '.join(sorted(wrong))}.")
+    if row["id"] != op.entity_id:
+        return rejected(op, "row-invalid", "The data's id is not the entity's.")
     if op.operation == "UPDATE" and not _is_change(op, row):
         return rejected(op, "row-invalid", "A change needs base_version, a higher version, and updated_at.")
     return Incoming(op, row)

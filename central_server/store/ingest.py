@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import psycopg
 
 from central_server.errors import Refused
-from central_server.facts import SESSIONS, TABLES, Table
+from central_server.facts import TABLES, Table
 from central_server.incoming import (
     Conflict,
     Incoming,

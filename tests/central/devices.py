@@ -32,7 +32,8 @@ class Device:
         self.incarnation = CLOCK.new_id()
         with database.write() as tx:
             tx.execute(
-                "INSERT INTO devices (device_id, device_type, app_version, token_sha256) VALUES (%s, 'tablet', '1', %s)",
+                """INSERT INTO devices (device_id, device_type, app_version, token_sha256)
+                   VALUES (%s, 'tablet', '1', %s)""",
                 (self.device_id, self.device_id),
             )
 

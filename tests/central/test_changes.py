@@ -71,7 +71,8 @@ def test_every_table_of_the_space_arrives_in_the_edges_columns(database: Databas
         )
         tx.execute(
             """INSERT INTO inspection_items_master (id, target_id, item_code, item_name, inspection_type, pipeline_id,
-                                                    criteria, order_sequence) VALUES (%s, %s, 'f', %s, 'VISUAL', %s, '{}', 1)""",
+                                                    criteria, order_sequence)
+               VALUES (%s, %s, 'f', %s, 'VISUAL', %s, '{}', 1)""",
             (ids["item"], ids["product"], NASTY, ids["pipeline"]),
         )
     found = pulled(database, cursor, epoch)
@@ -153,11 +154,11 @@ def test_what_is_rolled_back_leaves_no_trace(database: Database) -> None:
     head, epoch = start(database)
     with database.write() as tx:
         first = add_user(tx)
-        with pytest.raises(ZeroDivisionError), tx.transaction():
+        with pytest.raises(ZeroDivisionError), tx.transaction():  # noqa: PT012
             add_user(tx)
             raise ZeroDivisionError
         last = add_user(tx)
-    with pytest.raises(ZeroDivisionError), database.write() as tx:
+    with pytest.raises(ZeroDivisionError), database.write() as tx:  # noqa: PT012
         add_user(tx)
         raise ZeroDivisionError
     found = pulled(database, head, epoch)

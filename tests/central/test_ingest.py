@@ -116,7 +116,7 @@ def test_nothing_is_stored_when_the_commit_does_not_come(device: Device) -> None
     device.store.inspect()
     ops = device.outbox()
     request = PushRequest(batch_id=CLOCK.new_id(), incarnation=device.incarnation, ops=tuple(ops))
-    with pytest.raises(ZeroDivisionError), device.database.write() as tx:
+    with pytest.raises(ZeroDivisionError), device.database.write() as tx:  # noqa: PT012
         ingest.push(tx, device.device_id, request)
         raise ZeroDivisionError
     assert {device.count(table) for table in (*TABLES, "sync_ops", "tauri_sync_queue")} == {0}

@@ -165,7 +165,7 @@ def test_a_batch_has_one_to_a_thousand_operations(count: int) -> None:
 
 def test_messages_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        request().batch_id = ID  # type: ignore[misc]
+        request().batch_id = ID
 
 
 def test_the_highest_common_version_is_agreed_on() -> None:
