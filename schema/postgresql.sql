@@ -366,8 +366,8 @@ CREATE TABLE sync_ops (
     sha256      BYTEA NOT NULL,                    -- of the operation's data
     outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'duplicate', 'superseded')),
     applied_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
-    PRIMARY KEY (device_id, op_id),
-    UNIQUE (device_id, incarnation, seq)
+    PRIMARY KEY (op_id, device_id),                -- device_id last: else the planner, whose statistics lag behind a
+    UNIQUE (seq, incarnation, device_id)           -- growing table, reads all of the device's operations
 );
 
 -- An operation that cannot be applied: an alarm. Its bytes are kept here too, and sending it again tries again.
@@ -385,7 +385,7 @@ CREATE TABLE sync_rejections (
     first_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
     last_at     TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
     resolved_at TIMESTAMPTZ(3),
-    PRIMARY KEY (device_id, op_id)
+    PRIMARY KEY (op_id, device_id)
 );
 CREATE INDEX idx_sync_rejections_open ON sync_rejections (last_at) WHERE resolved_at IS NULL;
 

@@ -44,7 +44,7 @@ LEDGER = """
     WHERE device_id = %(device_id)s AND op_id = ANY(%(op_ids)s::uuid[])
     UNION ALL
     SELECT op_id::text, incarnation::text, seq, encode(sha256, 'hex'), outcome FROM sync_ops
-    WHERE device_id = %(device_id)s AND incarnation = %(incarnation)s AND seq = ANY(%(seqs)s)"""
+    WHERE device_id = %(device_id)s AND incarnation = %(incarnation)s AND seq = ANY(%(seqs)s::bigint[])"""
 REMEMBER = """
     WITH op AS (
         SELECT * FROM jsonb_to_recordset(%(ops)s::jsonb) AS o (op_id uuid, seq bigint, sha256 bytea, outcome text,
