@@ -12,7 +12,7 @@ from central_server.errors import Refused
 from central_server.facts import TABLES
 from central_server.store import ingest
 from central_server.store.database import Database
-from sync_protocol.canonical import sha256_hex
+from sync_protocol.canonical import canonical_row, sha256_hex
 from sync_protocol.messages import PushOp, PushReply, PushRequest
 from tests.central.devices import CLOCK, Device, again, edited
 
@@ -50,15 +50,17 @@ def test_the_bytes_can_be_made_again_from_the_stored_row(device: Device) -> None
     ops = device.outbox()
     device.push(ops)
     op = op_of(ops, "ai_inspection_results")
+    columns = TABLES[op.entity_type].columns
     with device.database.snapshot() as tx:
-        names = ", ".join(f"'{name}', {name}" for name in TABLES[op.entity_type].columns)
-        sql = f"SELECT jsonb_build_object({names}) FROM ai_inspection_results WHERE id = %s"
+        names = ", ".join(
+            f"'{name}', {f'wire({name})::jsonb' if kind == 'timestamptz' else name}"
+            for name, kind in columns.items()
+        )
+        sql = f"SELECT jsonb_build_object({names}), row_sha256 FROM ai_inspection_results WHERE id = %s"
         (stored,) = tx.execute(sql.encode(), (op.entity_id,)).fetchall()
-    sent = json.loads(op.data)
     assert isinstance(stored[0], dict)
-    different = {name for name, value in stored[0].items() if value != sent[name]}
-    assert different == {"created_at"}  # the same instant, written by PostgreSQL
-    assert stored[0]["created_at"][:23] == sent["created_at"][:23]
+    assert canonical_row(stored[0]) == op.data.encode()
+    assert stored[1] == bytes.fromhex(op.sha256)
 
 
 def test_children_that_come_first_wait_for_their_parents(device: Device) -> None:
