@@ -58,7 +58,7 @@ LOCK = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --n
        --no-emit-index-url --no-emit-find-links --upgrade
 lock: $(BIN)/uv         ## re-pin requirements/*.txt
 	$(LOCK) --extra ocr pyproject.toml -o requirements/product.txt
-	$(LOCK) --extra ocr --group dev -c requirements/product.txt pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra ocr --extra central --group dev -c requirements/product.txt pyproject.toml -o requirements/dev.txt
 	printf 'hatchling\neditables\n' | $(LOCK) - -o requirements/build.txt
 	printf 'uv\n' | $(LOCK) - -o requirements/bootstrap.txt
 

@@ -45,9 +45,22 @@ LAYERS = [
     ["edge_agent.serving"],
     ["edge_agent.cli"],
 ]
+# The central server is a house of its own on the same ground (sync_protocol).
+LAYERS[2] += ["central_server", "central_server.errors"]
+LAYERS[3] += ["central_server.facts"]
+LAYERS[4] += ["central_server.incoming"]
+LAYERS[6] += ["central_server.store"]
 FREE_WITHIN_A_LINE = {0, 1}  # words and settings: nothing there does anything
 TYPES_OF_SQLITE3 = {f"sqlite3.{name}" for name in ("Connection", "Cursor", "Row", "IntegrityError")}
-PURE = ("edge_agent.images", "edge_agent.inspection.rules", "edge_agent.inspection.scan", "sync_protocol")
+PURE = (
+    "edge_agent.images",
+    "edge_agent.inspection.rules",
+    "edge_agent.inspection.scan",
+    "central_server.facts",
+    "central_server.incoming",
+    "sync_protocol",
+)
+STORES = ("edge_agent.store", "central_server.store")
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Import:
 @cache
 def modules() -> dict[str, Path]:
     found = {}
-    for top in ("edge_agent", "sync_protocol"):
+    for top in ("edge_agent", "central_server", "sync_protocol"):
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -105,7 +118,8 @@ def layer_of(module: str) -> tuple[int, str] | None:
         prefix: number
         for number, line in enumerate(LAYERS)
         for prefix in line
-        if module == prefix or (prefix != "edge_agent" and module.startswith(f"{prefix}."))
+        if module == prefix
+        or (prefix not in ("edge_agent", "central_server") and module.startswith(f"{prefix}."))
     }
     if not places:
         return None
@@ -114,7 +128,7 @@ def layer_of(module: str) -> tuple[int, str] | None:
 
 
 def ours(one: Import) -> bool:
-    return one.imported.split(".")[0] in ("edge_agent", "sync_protocol")
+    return one.imported.split(".")[0] in ("edge_agent", "central_server", "sync_protocol")
 
 
 def test_every_module_has_a_layer() -> None:
@@ -171,17 +185,37 @@ def test_only_the_store_opens_a_database() -> None:
     )
 
 
+def test_neither_end_imports_the_other() -> None:
+    ends = ("edge_agent", "central_server")
+    tops = [(one, one.importer.split(".")[0], one.imported.split(".")[0]) for one in imports()]
+    broken = [str(one) for one, here, there in tops if {here, there} == set(ends)]
+    broken += [str(one) for one, here, there in tops if here == "sync_protocol" and there in ends]
+    assert not broken, "what both ends need belongs in sync_protocol, which needs neither:\n" + "\n".join(
+        broken
+    )
+
+
+def test_only_the_central_store_speaks_to_postgresql() -> None:
+    drivers = ("psycopg", "psycopg_pool")
+    broken = [
+        str(o)
+        for o in imports()
+        if o.imported.split(".")[0] in drivers and not o.importer.startswith("central_server.store")
+    ]
+    assert not broken, "psycopg's errors become ours in one place:\n" + "\n".join(broken)
+
+
 def test_sql_is_written_in_the_store_only() -> None:
     statement = re.compile(r"\s*(SELECT|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA)\s")
     broken = []
     for module in modules():
-        if module.startswith("edge_agent.store"):
+        if module.startswith((*STORES, "central_server.facts")):
             continue
         for node in ast.walk(tree(module)):
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
             if statement.match(text):
                 broken.append(f"{module}: {text.strip()[:40]}")
-    assert not broken, "SQL outside edge_agent.store:\n" + "\n".join(broken)
+    assert not broken, "SQL outside the stores:\n" + "\n".join(broken)
 
 
 def test_the_http_client_is_behind_one_adapter() -> None:

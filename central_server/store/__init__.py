@@ -1,0 +1,1 @@
+"""The only place of the central server with SQL."""

@@ -1,0 +1,108 @@
+"""What changed since a cursor: the pages a device pulls.
+
+Rules of this file:
+- Everything of one page is read in one snapshot, so that tombstones cannot be forgotten between the look at the
+  horizon and the look at the changes.
+- A version is seen only when every lower one is (schema/postgresql.sql, sync_spaces), so the last version of a page
+  is a cursor that misses nothing.
+"""
+
+from __future__ import annotations
+
+from central_server.errors import Refused
+from central_server.store.database import Connection, Database
+from sync_protocol.canonical import sha256_hex
+from sync_protocol.checksums import seal
+from sync_protocol.messages import Change, Page
+
+VIEWS = {"masters": "sync_masters"}
+MAX_ROWS = 2000
+MAX_BYTES = 1 << 20
+
+HEAD = """SELECT version, tombstone_horizon, (SELECT server_epoch::text FROM server_state) FROM sync_spaces
+          WHERE space = %s"""
+FORGET = """
+    WITH forgotten AS (
+        DELETE FROM sync_tombstones WHERE space = %s AND deleted_at < now() - make_interval(days => %s)
+        RETURNING row_version
+    )
+    UPDATE sync_spaces SET tombstone_horizon = greatest(tombstone_horizon, (SELECT max(row_version) FROM forgotten))
+    WHERE space = %s"""
+
+
+def pull(
+    database: Database, space: str, cursor: int, server_epoch: str | None, max_bytes: int = MAX_BYTES
+) -> Page:
+    """The changes after `cursor`, oldest first: at least one if there is one, else as many as fit.
+
+    Raises Refused: `space-unknown`; `pull-reset` when the epoch is another, or what was deleted since the cursor
+    is no longer known, or the cursor is ahead of the server.
+    """
+    view = VIEWS.get(space)
+    if view is None:
+        raise Refused("space-unknown", f"There is no space {space}.")
+    with database.snapshot() as tx:
+        head, horizon, epoch = _head(tx, space)
+        _require_continuable(cursor, server_epoch, head, horizon, epoch)
+        sql = f"""SELECT row_version, table_name, row_id, data FROM {view} WHERE row_version > %s
+                  ORDER BY row_version LIMIT %s"""
+        rows = tx.execute(sql.encode(), (cursor, MAX_ROWS)).fetchall() if cursor < head else []
+    changes = _fitting([_change(*row) for row in rows], max_bytes)
+    has_more = len(changes) < len(rows) or len(rows) == MAX_ROWS
+    return Page.model_construct(
+        space=space,
+        server_epoch=epoch,
+        from_cursor=cursor,
+        to_cursor=changes[-1].version if has_more else head,
+        has_more=has_more,
+        changes=changes,
+    )
+
+
+def sealed(page: Page) -> bytes:
+    """The page as it is sent, checksum last."""
+    return seal(page.model_dump_json().encode())
+
+
+def forget_tombstones(tx: Connection, space: str, older_than_days: int) -> None:
+    """Deletes old tombstones; a device whose cursor is older starts again from 0."""
+    tx.execute(FORGET, (space, older_than_days, space))
+
+
+def _head(tx: Connection, space: str) -> tuple[int, int, str]:
+    row = tx.execute(HEAD, (space,)).fetchone()
+    assert row is not None, f"sync_spaces lacks {space}"
+    return int(str(row[0])), int(str(row[1])), str(row[2])
+
+
+def _require_continuable(cursor: int, asked: str | None, head: int, horizon: int, epoch: str) -> None:
+    reason = None
+    if cursor and asked != epoch:
+        reason = "the server's history is another one"
+    elif cursor > head:
+        reason = f"it is ahead of the server, which is at {head}"
+    elif 0 < cursor < horizon:
+        reason = f"deletions up to {horizon} are forgotten"
+    if reason:
+        raise Refused("pull-reset", f"Cursor {cursor} cannot be continued: {reason}.", server_epoch=epoch)
+
+
+def _change(version: object, table: object, row_id: object, data: object) -> Change:
+    text = "" if data is None else str(data)
+    return Change.model_construct(
+        table=str(table),
+        id=str(row_id),
+        operation="tombstone" if data is None else "put",
+        version=int(str(version)),
+        data=text,
+        sha256=sha256_hex(text.encode()) if data is not None else "",
+    )
+
+
+def _fitting(changes: list[Change], max_bytes: int) -> tuple[Change, ...]:
+    size = 0
+    for number, change in enumerate(changes):
+        size += len(change.data) + 200
+        if size > max_bytes and number:
+            return tuple(changes[:number])
+    return tuple(changes)

@@ -1,0 +1,76 @@
+"""The PostgreSQL database: a pool of connections, and its errors as ours.
+
+Rules of this file:
+- Every change is `with database.write() as tx:` — one transaction, READ COMMITTED, durable when it returns.
+- Every answer made of several statements is `with database.snapshot() as tx:` — REPEATABLE READ, read only.
+- psycopg's operational errors become ours here and nowhere else. Errors about the data itself stay what they are:
+  only the caller knows what they mean.
+- Now is the database's now(): several servers share one clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from central_server.errors import Unavailable
+
+LOWEST_VERSION = 140000
+OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class Database:
+    """The open, migrated database (`store.migrations.migrate` sees to that)."""
+
+    def __init__(self, url: str, *, max_connections: int = 8) -> None:
+        self._pool = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=max_connections,
+            open=False,
+            timeout=10,
+            check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True, "options": OPTIONS},
+        )
+
+    def open(self) -> None:
+        """Raises Unavailable when the database does not answer within 10 s."""
+        with mapped_errors():
+            self._pool.open(wait=True, timeout=10)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        with mapped_errors(), self._pool.connection() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Reads that all see the same commits."""
+        with mapped_errors(), self._pool.connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield connection
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """psycopg's operational errors as Unavailable; a retry is right for all of them."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise Unavailable(
+            "database-unavailable",
+            f"The database did not do what it was asked ({detail}).",
+            hint="Check that PostgreSQL runs and that its disk has room; nothing already stored was lost.",
+        ) from error

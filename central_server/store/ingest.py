@@ -1,0 +1,318 @@
+"""Taking in what a device pushes: one batch, one transaction, an answer per operation.
+
+Rules of this file:
+- The device's row is locked first, so batches of one device are applied one after the other.
+- An answer given for good (applied, duplicate, superseded) is in the ledger with the change itself; a replay gets
+  it again. Deferred and rejected operations are not: sending them again tries again.
+- Rows go in table by table with one statement each. If the database refuses any, the batch is undone to its
+  beginning and taken one by one, so a poisoned row is rejected alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from central_server.errors import Refused
+from central_server.facts import TABLES, Table
+from central_server.incoming import (
+    Conflict,
+    Incoming,
+    SessionState,
+    answered,
+    deferred,
+    read_op,
+    rejected,
+    settle_session,
+)
+from central_server.store.database import Connection
+from sync_protocol.messages import OpResult, PushOp, PushReply, PushRequest
+
+# The database refuses the row itself; too long for an index is "operational" to psycopg, but not to us.
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+FINAL = ("applied", "duplicate", "superseded")
+Results = dict[str, OpResult]
+
+LOCK_DEVICE = """
+    UPDATE devices SET last_seen_at = now() WHERE device_id = %s
+    RETURNING device_type, app_version, revoked_at IS NOT NULL, (SELECT server_epoch::text FROM server_state),
+              to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+LEDGER = """
+    SELECT op_id::text, incarnation::text, seq, encode(sha256, 'hex'), outcome FROM sync_ops
+    WHERE device_id = %(device_id)s AND op_id = ANY(%(op_ids)s::uuid[])
+    UNION ALL
+    SELECT op_id::text, incarnation::text, seq, encode(sha256, 'hex'), outcome FROM sync_ops
+    WHERE device_id = %(device_id)s AND incarnation = %(incarnation)s AND seq = ANY(%(seqs)s::bigint[])"""
+REMEMBER = """
+    WITH op AS (
+        SELECT * FROM jsonb_to_recordset(%(ops)s::jsonb) AS o (op_id uuid, seq bigint, sha256 bytea, outcome text,
+            entity_type text, entity_id uuid, operation text, data jsonb)
+    ), ledger AS (
+        INSERT INTO sync_ops (device_id, op_id, incarnation, seq, sha256, outcome)
+        SELECT %(device_id)s, op_id, %(incarnation)s, seq, sha256, outcome FROM op
+    )
+    INSERT INTO tauri_sync_queue (device_id, device_type, app_version, entity_type, entity_id, operation, data, op_id,
+                                  processed_at)
+    SELECT %(device_id)s, %(device_type)s, %(app_version)s, entity_type, entity_id, operation, data, op_id, now()
+    FROM op ORDER BY seq"""
+ACKNOWLEDGE = """
+    INSERT INTO device_incarnations AS i (device_id, incarnation, last_seq, last_ack) VALUES (%s, %s, %s, 1)
+    ON CONFLICT (device_id, incarnation)
+    DO UPDATE SET last_seq = greatest(i.last_seq, excluded.last_seq), last_ack = i.last_ack + 1
+    RETURNING last_ack"""
+PRESENT_SESSIONS = """
+    SELECT id::text, version, device_id, (extract(epoch FROM updated_at) * 1000)::bigint + clock_offset_ms,
+           encode(row_sha256, 'hex'),
+           jsonb_build_object('completed_at', completed_at, 'final_result', final_result, 'reason', reason,
+                              'status', status, 'updated_at', updated_at, 'user_server_id', user_id,
+                              'version', version)::text
+    FROM inspection_sessions WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE"""
+CHANGE_SESSIONS = """
+    UPDATE inspection_sessions s
+    SET status = r.status, completed_at = r.completed_at, final_result = r.final_result, reason = r.reason,
+        user_id = r.user_server_id, updated_at = r.updated_at, version = greatest(s.version, r.version),
+        row_sha256 = r.row_sha256, clock_offset_ms = %s
+    FROM jsonb_to_recordset(%s::jsonb) AS r (id uuid, status text, completed_at timestamptz, final_result text,
+        reason text, user_server_id uuid, updated_at timestamptz, version integer, row_sha256 bytea)
+    WHERE s.id = r.id"""
+LOG_CONFLICT = """
+    INSERT INTO conflict_log (entity_type, entity_id, device_id, op_id, kept, device_data, server_data)
+    VALUES ('inspection_sessions', %s, %s, %s, %s, %s, %s)"""
+REJECT = """
+    INSERT INTO sync_rejections AS r (device_id, op_id, seq, entity_type, entity_id, operation, data, code, detail)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (device_id, op_id) DO UPDATE SET attempts = r.attempts + 1, last_at = now(), resolved_at = NULL,
+        data = excluded.data, code = excluded.code, detail = excluded.detail"""
+RESOLVE = """UPDATE sync_rejections SET resolved_at = now()
+             WHERE device_id = %s AND op_id = ANY(%s::uuid[]) AND resolved_at IS NULL"""
+STATEMENTS = {name: (table.insert, table.present) for name, table in TABLES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who pushes, as its row says, and when (the transaction's now)."""
+
+    device_id: str
+    incarnation: str
+    device_type: str
+    app_version: str
+    clock_offset_ms: int
+    server_epoch: str
+    server_time: str
+
+
+def push(tx: Connection, device_id: str, request: PushRequest) -> PushReply:
+    """Applies a batch within the caller's transaction; the answer holds only if that commits.
+
+    Raises Refused: `device-unknown`, `device-revoked`, `device-forked`, `batch-invalid`.
+    """
+    _require_distinct(request.ops)
+    sender = _lock_device(tx, device_id, request)
+    results = _replay(tx, sender, request.ops)
+    rows = []
+    for op in request.ops:
+        if op.op_id not in results:
+            read = read_op(op)
+            if isinstance(read, Incoming):
+                rows.append(read)
+            else:
+                results[op.op_id] = read
+    if rows:
+        results |= _apply(tx, sender, rows)
+    _note_rejections(tx, sender, request.ops, results)
+    return PushReply(
+        batch_id=request.batch_id,
+        ack=_acknowledge(tx, sender, request.ops, results),
+        server_epoch=sender.server_epoch,
+        server_time=sender.server_time,
+        results=tuple(results[op.op_id] for op in request.ops),
+    )
+
+
+def _require_distinct(ops: Sequence[PushOp]) -> None:
+    if len({op.op_id for op in ops}) < len(ops) or len({op.seq for op in ops}) < len(ops):
+        raise Refused("batch-invalid", "An op_id or a seq occurs twice in the batch.")
+
+
+def _lock_device(tx: Connection, device_id: str, request: PushRequest) -> Sender:
+    row = tx.execute(LOCK_DEVICE, (device_id,)).fetchone()
+    if row is None:
+        raise Refused("device-unknown", f"The device {device_id} is not enrolled here.")
+    device_type, app_version, is_revoked, server_epoch, server_time = row
+    if is_revoked:
+        raise Refused("device-revoked", f"The access of device {device_id} was withdrawn.")
+    return Sender(
+        device_id,
+        request.incarnation,
+        str(device_type),
+        str(app_version),
+        request.clock_offset_ms,
+        str(server_epoch),
+        str(server_time),
+    )
+
+
+def _replay(tx: Connection, sender: Sender, ops: Sequence[PushOp]) -> Results:
+    """The stored answers. Raises Refused (`device-forked`) when an op_id or a seq comes with other content."""
+    keys = {
+        "device_id": sender.device_id,
+        "incarnation": sender.incarnation,
+        "op_ids": [op.op_id for op in ops],
+        "seqs": [op.seq for op in ops],
+    }
+    by_id, by_seq = {op.op_id: op for op in ops}, {op.seq: op for op in ops}
+    results: Results = {}
+    for op_id, incarnation, seq, sha256, outcome in tx.execute(LEDGER, keys).fetchall():
+        known = by_id.get(str(op_id))
+        same_place = by_seq.get(int(str(seq))) if incarnation == sender.incarnation else None
+        if (known and known.sha256 != sha256) or (same_place and same_place is not known):
+            raise Refused(
+                "device-forked",
+                f"Operation {op_id} (seq {seq}) came before with other content.",
+                hint="Another disk uses this device's identity: a clone, or a restored backup.",
+            )
+        if known:
+            results[known.op_id] = answered(known, outcome)
+    return results
+
+
+def _apply(tx: Connection, sender: Sender, rows: Sequence[Incoming]) -> Results:
+    try:
+        with tx.transaction():
+            return _apply_together(tx, sender, rows)
+    except REFUSED:
+        return _apply_one_by_one(tx, sender, rows)
+
+
+def _apply_one_by_one(tx: Connection, sender: Sender, rows: Sequence[Incoming]) -> Results:
+    order = list(TABLES)
+    results: Results = {}
+    for row in sorted(
+        rows, key=lambda r: (r.op.operation != "INSERT", order.index(r.op.entity_type), r.op.seq)
+    ):
+        try:
+            with tx.transaction():
+                results |= _apply_together(tx, sender, [row])
+        except REFUSED as error:
+            reason = error.diag.message_primary or type(error).__name__
+            results[row.op.op_id] = rejected(row.op, "row-invalid", reason)
+    return results
+
+
+def _apply_together(tx: Connection, sender: Sender, rows: Sequence[Incoming]) -> Results:
+    results: Results = {}
+    for table in TABLES.values():
+        new = [row for row in rows if row.op.entity_type == table.name and row.op.operation == "INSERT"]
+        if new:
+            results |= _insert(tx, sender, table, new)
+    changes = [row for row in rows if row.op.operation == "UPDATE"]
+    if changes:
+        results |= _change_sessions(tx, sender, changes)
+    _remember(tx, sender, [(row.op, results[row.op.op_id]) for row in rows])
+    return results
+
+
+def _insert(tx: Connection, sender: Sender, table: Table, rows: Sequence[Incoming]) -> Results:
+    insert, present = STATEMENTS[table.name]
+    first = {row.op.entity_id: row for row in reversed(rows)}
+    values = {
+        "device_id": sender.device_id,
+        "clock_offset_ms": sender.clock_offset_ms,
+        "rows": f"[{','.join(row.record for row in first.values())}]",
+    }
+    made = {str(row_id) for (row_id,) in tx.execute(insert.encode(), values).fetchall()}
+    results = {
+        row.op.op_id: answered(row.op, "applied") for row in first.values() if row.op.entity_id in made
+    }
+    others = [row for row in rows if row.op.op_id not in results]
+    if others:
+        ids = {"ids": [row.op.entity_id for row in others]}
+        found = {str(row[0]): (row[1], row[2]) for row in tx.execute(present.encode(), ids).fetchall()}
+        results |= {row.op.op_id: _not_made(row.op, sender, found.get(row.op.entity_id)) for row in others}
+    return results
+
+
+def _not_made(op: PushOp, sender: Sender, found: tuple[object, object] | None) -> OpResult:
+    if found is None:
+        return deferred(op, "parent-missing", "The row it belongs to has not arrived.")
+    sha256, device_id = found
+    if device_id != sender.device_id:
+        return rejected(op, "not-owner", "The row is another device's.")
+    if sha256 != bytes.fromhex(op.sha256):
+        return rejected(op, "row-differs", "A row with this id is there, with other content.")
+    return answered(op, "duplicate")
+
+
+def _change_sessions(tx: Connection, sender: Sender, changes: Sequence[Incoming]) -> Results:
+    by_session: dict[str, list[Incoming]] = {}
+    for change in sorted(changes, key=lambda change: change.op.seq):
+        by_session.setdefault(change.op.entity_id, []).append(change)
+    states = {
+        str(row[0]): SessionState(int(str(row[1])), str(row[2]), int(str(row[3])), str(row[4]), str(row[5]))
+        for row in tx.execute(PRESENT_SESSIONS, (list(by_session),)).fetchall()
+    }
+    settled = [
+        settle_session(states.get(session_id), sender.device_id, sender.clock_offset_ms, in_order)
+        for session_id, in_order in by_session.items()
+    ]
+    effective = [one.effective.record for one in settled if one.effective is not None]
+    if effective:
+        tx.execute(CHANGE_SESSIONS, (sender.clock_offset_ms, f"[{','.join(effective)}]"))
+    _log_conflicts(tx, sender, (conflict for one in settled for conflict in one.conflicts))
+    return {result.op_id: result for one in settled for result in one.results}
+
+
+def _log_conflicts(tx: Connection, sender: Sender, conflicts: Iterable[Conflict]) -> None:
+    for one in conflicts:
+        op = one.incoming.op
+        tx.execute(
+            LOG_CONFLICT, (op.entity_id, sender.device_id, op.op_id, one.kept, op.data, one.server_data)
+        )
+
+
+def _remember(tx: Connection, sender: Sender, answers: Sequence[tuple[PushOp, OpResult]]) -> None:
+    ops = [
+        f'{{"op_id":"{op.op_id}","seq":{op.seq},"sha256":"\\\\x{op.sha256}","outcome":"{result.outcome}",'
+        f'"entity_type":"{op.entity_type}","entity_id":"{op.entity_id}","operation":"{op.operation}","data":{op.data}}}'
+        for op, result in answers
+        if result.outcome in FINAL
+    ]
+    values = {
+        "ops": f"[{','.join(ops)}]",
+        "device_id": sender.device_id,
+        "incarnation": sender.incarnation,
+        "device_type": sender.device_type,
+        "app_version": sender.app_version,
+    }
+    if ops:
+        tx.execute(REMEMBER, values)
+
+
+def _note_rejections(tx: Connection, sender: Sender, ops: Sequence[PushOp], results: Results) -> None:
+    for op in ops:
+        result = results[op.op_id]
+        if result.outcome == "rejected":
+            data = op.data.encode("utf-8", "surrogatepass")
+            entity_type = op.entity_type.replace("\0", "\ufffd")
+            about = (
+                op.op_id,
+                op.seq,
+                entity_type,
+                op.entity_id,
+                op.operation,
+                data,
+                result.code,
+                result.detail,
+            )
+            tx.execute(REJECT, (sender.device_id, *about))
+    final = [op.op_id for op in ops if results[op.op_id].outcome in FINAL]
+    tx.execute(RESOLVE, (sender.device_id, final))
+
+
+def _acknowledge(tx: Connection, sender: Sender, ops: Sequence[PushOp], results: Results) -> int:
+    last_seq = max((op.seq for op in ops if results[op.op_id].outcome in FINAL), default=0)
+    row = tx.execute(ACKNOWLEDGE, (sender.device_id, sender.incarnation, last_seq)).fetchone()
+    assert row is not None
+    return int(str(row[0]))

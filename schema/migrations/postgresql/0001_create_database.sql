@@ -1,0 +1,570 @@
+-- The central database as first released. What each part is for: schema/postgresql.sql.
+--
+-- Rules of this file:
+-- * Tables, columns and indexes named in the commissioned database design keep their names. Its TIMESTAMP columns
+--   are TIMESTAMPTZ here (an instant, not a wall clock's reading), its SERIAL is BIGSERIAL.
+-- * Instants end in _at, to the millisecond. Durations are seconds unless the name says otherwise.
+-- * History is partitioned by month on its UUIDv7 id, whose first 48 bits are the instant it was made: so the id
+--   alone stays the primary key, a look-up by id touches one partition, and old months can be detached. What
+--   lies outside the months made ahead (a device whose clock is off) is kept by the DEFAULT partition.
+-- * Facts have no foreign keys: a fact must never be refused because a master is not here, and a month must be
+--   detachable. Ingest looks for the parent in the transaction that stores the child.
+-- * Synchronised masters get row_version by trigger, also when changed by hand in psql.
+
+-- ── what changed, in the order of commits ──────────────────────────────────────────────────────────────
+
+-- Which history this is: drawn anew by the operator after a restore, so that devices start their pulls again.
+CREATE TABLE server_state (
+    id           BOOLEAN PRIMARY KEY DEFAULT true CHECK (id),
+    server_epoch UUID NOT NULL DEFAULT gen_random_uuid(),
+    created_at   TIMESTAMPTZ(3) NOT NULL DEFAULT now()
+);
+INSERT INTO server_state DEFAULT VALUES;
+
+-- One pull space: a set of tables with one common order of changes. The row is locked by the first statement of
+-- a transaction that changes the space, until its commit: whoever sees version n sees every version below n.
+CREATE TABLE sync_spaces (
+    space             TEXT PRIMARY KEY,
+    version           BIGINT NOT NULL DEFAULT 0,   -- of the newest committed change
+    tombstone_horizon BIGINT NOT NULL DEFAULT 0    -- tombstones up to this version are forgotten
+);
+INSERT INTO sync_spaces (space) VALUES ('masters');
+
+-- A row that was deleted.
+CREATE TABLE sync_tombstones (
+    space       TEXT NOT NULL REFERENCES sync_spaces (space),
+    row_version BIGINT NOT NULL,
+    table_name  TEXT NOT NULL,
+    row_id      TEXT NOT NULL,
+    deleted_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    PRIMARY KEY (space, row_version)
+);
+
+-- Before the statement touches a row: take the space, so that two writers never wait for each other in a circle.
+CREATE FUNCTION sync_lock_space() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    stored BIGINT;
+    setting TEXT := 'sync.version_' || TG_ARGV[0];
+BEGIN
+    SELECT version INTO STRICT stored FROM sync_spaces WHERE space = TG_ARGV[0] FOR UPDATE;
+    PERFORM set_config(setting, greatest(stored, nullif(current_setting(setting, true), '')::bigint)::text, true);
+    RETURN NULL;
+END $$;
+
+-- For each row: the next version. It counts in a setting that lives as long as the transaction (and returns with
+-- a savepoint), because updating the counter row once per row would cost the square of their number.
+CREATE FUNCTION sync_next_version(wanted_space TEXT) RETURNS BIGINT LANGUAGE sql AS $$
+    SELECT set_config('sync.version_' || wanted_space,
+                      (current_setting('sync.version_' || wanted_space)::bigint + 1)::text, true)::bigint
+$$;
+
+CREATE FUNCTION sync_stamp_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.row_version := sync_next_version(TG_ARGV[0]);
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION sync_bury_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO sync_tombstones (space, row_version, table_name, row_id)
+    VALUES (TG_ARGV[0], sync_next_version(TG_ARGV[0]), TG_TABLE_NAME, OLD.id::text);
+    RETURN NULL;
+END $$;
+
+-- After the statement: the counter row holds what was counted.
+CREATE FUNCTION sync_store_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE sync_spaces SET version = current_setting('sync.version_' || TG_ARGV[0])::bigint
+    WHERE space = TG_ARGV[0];
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION sync_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'TRUNCATE leaves no tombstones: use DELETE FROM %', TG_TABLE_NAME;
+END $$;
+
+-- Makes a table with the columns id and row_version part of a space.
+CREATE PROCEDURE sync_table(name REGCLASS, space TEXT) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER sync_lock BEFORE INSERT OR UPDATE OR DELETE ON %s '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION sync_lock_space(%L)', name, space);
+    EXECUTE format('CREATE TRIGGER sync_stamp BEFORE INSERT OR UPDATE ON %s '
+                   'FOR EACH ROW EXECUTE FUNCTION sync_stamp_row(%L)', name, space);
+    EXECUTE format('CREATE TRIGGER sync_bury AFTER DELETE ON %s '
+                   'FOR EACH ROW EXECUTE FUNCTION sync_bury_row(%L)', name, space);
+    EXECUTE format('CREATE TRIGGER sync_store AFTER INSERT OR UPDATE OR DELETE ON %s '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION sync_store_version(%L)', name, space);
+    EXECUTE format('CREATE TRIGGER sync_truncate BEFORE TRUNCATE ON %s '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION sync_refuse_truncate()', name);
+    EXECUTE format('CREATE INDEX ON %s (row_version)', name);
+END $$;
+
+-- ── people ─────────────────────────────────────────────────────────────────────────────────────────────
+
+-- One person who may log in, here and at every device. On the wire id is server_id.
+CREATE TABLE users (
+    id            UUID PRIMARY KEY,
+    username      VARCHAR(255) NOT NULL UNIQUE,
+    email         VARCHAR(255) UNIQUE,
+    password_hash TEXT NOT NULL,                   -- argon2id, encoded form; '' = may not log in
+    full_name     VARCHAR(255),
+    role          VARCHAR(50) NOT NULL DEFAULT 'inspector'
+                  CHECK (role IN ('inspector', 'supervisor', 'technician', 'admin')),
+    created_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    updated_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    is_active     BOOLEAN NOT NULL DEFAULT true,
+    row_version   BIGINT NOT NULL DEFAULT 0
+);
+CALL sync_table('users', 'masters');
+
+-- ── pipelines and components ───────────────────────────────────────────────────────────────────────────
+
+-- How an image is judged. definition is the pipeline/1 document as verified.
+CREATE TABLE pipelines (
+    id                 UUID PRIMARY KEY,
+    name               VARCHAR(255) NOT NULL,
+    description        TEXT,
+    definition         JSONB NOT NULL,
+    version            INTEGER NOT NULL DEFAULT 1, -- counts changes; the optimistic lock
+    created_at         TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    updated_at         TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    created_by         UUID REFERENCES users (id),
+    code               VARCHAR(100) NOT NULL UNIQUE,
+    sha256             VARCHAR(64) NOT NULL,       -- of the definition's canonical JSON
+    definition_version VARCHAR(50) NOT NULL,       -- "version" in the definition
+    is_active          BOOLEAN NOT NULL DEFAULT true,
+    row_version        BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX idx_pipelines_name ON pipelines (name);
+CALL sync_table('pipelines', 'masters');
+
+-- One run of a pipeline at the centre.
+CREATE TABLE pipeline_executions (
+    id            UUID PRIMARY KEY,
+    pipeline_id   UUID REFERENCES pipelines (id),
+    status        VARCHAR(50) NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed')),
+    input_data    JSONB,
+    output_data   JSONB,
+    error_message TEXT,
+    started_at    TIMESTAMPTZ(3),
+    completed_at  TIMESTAMPTZ(3),
+    created_by    UUID REFERENCES users (id),
+    created_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now()   -- the design's index names it
+) PARTITION BY RANGE (id);
+CREATE TABLE pipeline_executions_other PARTITION OF pipeline_executions DEFAULT;
+CREATE INDEX idx_pipeline_executions_status_created ON pipeline_executions (status, created_at);
+
+-- One processing component that pipelines at the centre are made of.
+CREATE TABLE components (
+    id                    UUID PRIMARY KEY,
+    name                  VARCHAR(255) NOT NULL,
+    description           TEXT,
+    docker_image          VARCHAR(500) NOT NULL,
+    version               VARCHAR(50) NOT NULL,
+    input_schema          JSONB,
+    output_schema         JSONB,
+    resource_requirements JSONB,
+    created_at            TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    updated_at            TIMESTAMPTZ(3) NOT NULL DEFAULT now()
+);
+
+-- One component's part in a run. execution_id names a pipeline_executions row (history: no foreign key).
+CREATE TABLE component_executions (
+    id                UUID PRIMARY KEY,
+    execution_id      UUID,
+    component_id      UUID REFERENCES components (id),
+    status            VARCHAR(50) NOT NULL,
+    input_data        JSONB,
+    output_data       JSONB,
+    execution_time_ms INTEGER,
+    resource_usage    JSONB,
+    started_at        TIMESTAMPTZ(3),
+    completed_at      TIMESTAMPTZ(3)
+) PARTITION BY RANGE (id);
+CREATE TABLE component_executions_other PARTITION OF component_executions DEFAULT;
+CREATE INDEX idx_component_executions_execution_time ON component_executions (execution_id, started_at);
+
+-- One object in the object store.
+CREATE TABLE files (
+    id            UUID PRIMARY KEY,
+    original_name VARCHAR(500),
+    mime_type     VARCHAR(100),
+    file_size     BIGINT,                          -- bytes
+    storage_path  VARCHAR(1000) NOT NULL,          -- object key
+    checksum      VARCHAR(64),                     -- sha256; set once the store's own checksum matched
+    metadata      JSONB,
+    created_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    created_by    UUID REFERENCES users (id)
+);
+CREATE INDEX idx_files_storage_path ON files (storage_path);
+CREATE INDEX idx_files_created_user ON files (created_by, created_at);
+CREATE INDEX idx_files_checksum ON files (checksum);
+
+-- ── inspection masters ─────────────────────────────────────────────────────────────────────────────────
+
+-- One product that can be inspected.
+CREATE TABLE inspection_targets_master (
+    id           UUID PRIMARY KEY,
+    product_code VARCHAR(100) NOT NULL UNIQUE,
+    product_name VARCHAR(255) NOT NULL,
+    version      VARCHAR(50) NOT NULL,             -- of the product, as people write it
+    description  TEXT,
+    created_at   TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    updated_at   TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    created_by   UUID REFERENCES users (id),
+    is_active    BOOLEAN NOT NULL DEFAULT true,
+    row_version  BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX idx_inspection_targets_product_code ON inspection_targets_master (product_code);
+CALL sync_table('inspection_targets_master', 'masters');
+
+-- One thing to look at on a product.
+CREATE TABLE inspection_items_master (
+    id              UUID PRIMARY KEY,
+    target_id       UUID NOT NULL REFERENCES inspection_targets_master (id),
+    item_code       VARCHAR(100) NOT NULL,
+    item_name       VARCHAR(255) NOT NULL,
+    inspection_type VARCHAR(50) NOT NULL CHECK (inspection_type IN ('VISUAL', 'DIMENSION', 'FUNCTION', 'TEXT')),
+    ai_enabled      BOOLEAN NOT NULL DEFAULT false,
+    pipeline_id     UUID REFERENCES pipelines (id),
+    criteria        JSONB NOT NULL,
+    order_sequence  INTEGER NOT NULL,
+    required        BOOLEAN NOT NULL DEFAULT true,
+    created_at      TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    updated_at      TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    is_active       BOOLEAN NOT NULL DEFAULT true,
+    row_version     BIGINT NOT NULL DEFAULT 0,
+    UNIQUE (target_id, item_code)
+);
+CREATE INDEX idx_inspection_items_target_sequence ON inspection_items_master (target_id, order_sequence);
+CREATE INDEX idx_inspection_items_pipeline ON inspection_items_master (pipeline_id);
+CALL sync_table('inspection_items_master', 'masters');
+
+-- ── masters on the wire ────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION wire(value TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(to_json(value)::text, 'null')
+$$;
+CREATE FUNCTION wire(value TIMESTAMPTZ) RETURNS TEXT LANGUAGE sql STABLE AS $$
+    SELECT coalesce(to_char(value AT TIME ZONE 'UTC', '"\""YYYY-MM-DD"T"HH24:MI:SS.MS"Z\""'), 'null')
+$$;
+CREATE FUNCTION wire(value BOOLEAN) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE value WHEN true THEN '1' WHEN false THEN '0' ELSE 'null' END
+$$;
+CREATE FUNCTION wire(value INTEGER) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(value::text, 'null')
+$$;
+
+-- Every change of the space masters: the row as its canonical JSON (RFC 8785, keys in order, the edge's column
+-- names and values), or NULL where it was deleted.
+CREATE VIEW sync_masters AS
+SELECT row_version, 'users' AS table_name, id::text AS row_id,
+       '{"created_at":' || wire(created_at) || ',"email":' || wire(email) || ',"full_name":' || wire(full_name)
+       || ',"is_active":' || wire(is_active) || ',"password_hash":' || wire(password_hash) || ',"role":' || wire(role)
+       || ',"server_id":' || wire(id::text) || ',"updated_at":' || wire(updated_at)
+       || ',"username":' || wire(username) || '}' AS data
+FROM users
+UNION ALL
+SELECT row_version, 'pipelines', id::text,
+       '{"code":' || wire(code) || ',"created_at":' || wire(created_at) || ',"created_by":' || wire(created_by::text)
+       || ',"definition":' || wire(definition::text) || ',"definition_version":' || wire(definition_version)
+       || ',"description":' || wire(description) || ',"id":' || wire(id::text) || ',"is_active":' || wire(is_active)
+       || ',"name":' || wire(name) || ',"sha256":' || wire(sha256) || ',"updated_at":' || wire(updated_at)
+       || ',"version":' || wire(version) || '}'
+FROM pipelines
+UNION ALL
+SELECT row_version, 'inspection_targets_master', id::text,
+       '{"created_at":' || wire(created_at) || ',"created_by":' || wire(created_by::text)
+       || ',"description":' || wire(description) || ',"id":' || wire(id::text) || ',"is_active":' || wire(is_active)
+       || ',"product_code":' || wire(product_code) || ',"product_name":' || wire(product_name)
+       || ',"updated_at":' || wire(updated_at) || ',"version":' || wire(version) || '}'
+FROM inspection_targets_master
+UNION ALL
+SELECT row_version, 'inspection_items_master', id::text,
+       '{"ai_enabled":' || wire(ai_enabled) || ',"created_at":' || wire(created_at)
+       || ',"criteria":' || wire(criteria::text) || ',"id":' || wire(id::text)
+       || ',"inspection_type":' || wire(inspection_type) || ',"is_active":' || wire(is_active)
+       || ',"item_code":' || wire(item_code) || ',"item_name":' || wire(item_name)
+       || ',"order_sequence":' || wire(order_sequence) || ',"pipeline_id":' || wire(pipeline_id::text)
+       || ',"required":' || wire(required) || ',"target_id":' || wire(target_id::text)
+       || ',"updated_at":' || wire(updated_at) || '}'
+FROM inspection_items_master
+UNION ALL
+SELECT row_version, table_name, row_id, NULL
+FROM sync_tombstones WHERE space = 'masters';
+
+-- ── devices ────────────────────────────────────────────────────────────────────────────────────────────
+
+-- One enrolled installation. The row is locked while a batch of the device is applied.
+CREATE TABLE devices (
+    device_id    VARCHAR(255) PRIMARY KEY,
+    device_type  VARCHAR(50) NOT NULL CHECK (device_type IN ('mobile', 'desktop', 'tablet')),
+    app_version  VARCHAR(50) NOT NULL,
+    name         VARCHAR(255) NOT NULL DEFAULT '',
+    site         VARCHAR(255) NOT NULL DEFAULT '',
+    public_key   TEXT NOT NULL DEFAULT '',
+    token_sha256 VARCHAR(64) NOT NULL UNIQUE,      -- the token itself is never stored
+    enrolled_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    revoked_at   TIMESTAMPTZ(3),
+    last_seen_at TIMESTAMPTZ(3)
+);
+
+-- One life of a device's disk: a restored or cloned one takes a new incarnation, and counts its seq anew.
+CREATE TABLE device_incarnations (
+    device_id    VARCHAR(255) NOT NULL REFERENCES devices (device_id),
+    incarnation  UUID NOT NULL,
+    last_seq     BIGINT NOT NULL DEFAULT 0,        -- highest seq acknowledged
+    last_ack     BIGINT NOT NULL DEFAULT 0,        -- counts the batches acknowledged
+    first_seen_at TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    PRIMARY KEY (device_id, incarnation)
+);
+
+-- A code with which one device may enrol once.
+CREATE TABLE enrolment_codes (
+    code_sha256 VARCHAR(64) PRIMARY KEY,
+    site        VARCHAR(255) NOT NULL DEFAULT '',
+    created_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    created_by  UUID REFERENCES users (id),
+    expires_at  TIMESTAMPTZ(3) NOT NULL,
+    used_at     TIMESTAMPTZ(3),
+    device_id   VARCHAR(255) REFERENCES devices (device_id)
+);
+
+-- ── what devices sent ──────────────────────────────────────────────────────────────────────────────────
+
+-- Every operation that was applied, as it came: the server's side of the device's queue. May be emptied from
+-- its beginning; sync_ops is what makes a replay harmless.
+CREATE TABLE tauri_sync_queue (
+    id            BIGSERIAL PRIMARY KEY,
+    device_id     VARCHAR(255) NOT NULL,
+    device_type   VARCHAR(50) NOT NULL,
+    app_version   VARCHAR(50) NOT NULL,
+    entity_type   VARCHAR(100) NOT NULL,
+    entity_id     UUID NOT NULL,
+    operation     VARCHAR(20) NOT NULL CHECK (operation IN ('INSERT', 'UPDATE', 'DELETE')),
+    data          JSONB NOT NULL,
+    priority      INTEGER DEFAULT 0,
+    retry_count   INTEGER DEFAULT 0,
+    last_retry_at TIMESTAMPTZ(3),
+    created_at    TIMESTAMPTZ(3) DEFAULT now(),
+    processed_at  TIMESTAMPTZ(3),
+    op_id         UUID NOT NULL
+);
+CREATE INDEX idx_tauri_sync_queue_device_priority
+    ON tauri_sync_queue (device_id, device_type, priority, created_at);
+CREATE INDEX idx_tauri_sync_queue_unprocessed ON tauri_sync_queue (processed_at) WHERE processed_at IS NULL;
+
+-- The ledger: what was answered to an operation for good. A replay gets the same answer; the same op_id or seq
+-- with other content means that two disks claim to be one device.
+CREATE TABLE sync_ops (
+    device_id   VARCHAR(255) NOT NULL,
+    op_id       UUID NOT NULL,
+    incarnation UUID NOT NULL,
+    seq         BIGINT NOT NULL,
+    sha256      BYTEA NOT NULL,                    -- of the operation's data
+    outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'duplicate', 'superseded')),
+    applied_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    PRIMARY KEY (op_id, device_id),                -- device_id last: else the planner, whose statistics lag behind a
+    UNIQUE (seq, incarnation, device_id)           -- growing table, reads all of the device's operations
+);
+
+-- An operation that cannot be applied: an alarm. Its bytes are kept here too, and sending it again tries again.
+CREATE TABLE sync_rejections (
+    device_id   VARCHAR(255) NOT NULL,
+    op_id       UUID NOT NULL,
+    seq         BIGINT NOT NULL,
+    entity_type TEXT NOT NULL,
+    entity_id   TEXT NOT NULL,
+    operation   TEXT NOT NULL,
+    data        BYTEA NOT NULL,                    -- exactly as sent
+    code        TEXT NOT NULL,
+    detail      TEXT NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 1,
+    first_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    last_at     TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    resolved_at TIMESTAMPTZ(3),
+    PRIMARY KEY (op_id, device_id)
+);
+CREATE INDEX idx_sync_rejections_open ON sync_rejections (last_at) WHERE resolved_at IS NULL;
+
+-- A change of a session that met another: both are kept for a person to see.
+CREATE TABLE conflict_log (
+    id          UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+    entity_type TEXT NOT NULL,
+    entity_id   UUID NOT NULL,
+    device_id   VARCHAR(255) NOT NULL,
+    op_id       UUID NOT NULL,
+    kept        TEXT NOT NULL CHECK (kept IN ('device', 'server')),
+    device_data JSONB NOT NULL,
+    server_data JSONB NOT NULL,
+    created_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    resolved_at TIMESTAMPTZ(3),
+    resolved_by UUID REFERENCES users (id)
+);
+CREATE INDEX idx_conflict_log_open ON conflict_log (created_at) WHERE resolved_at IS NULL;
+
+-- ── facts, as the devices made them ────────────────────────────────────────────────────────────────────
+-- Columns are the edge's, with its values; user ids are users.id. row_sha256 is that of the bytes the row last
+-- came in: what the digest compares. JSON documents stay the text they came as, so those bytes can be made again.
+
+-- One physical product that came to a bench.
+CREATE TABLE inspection_targets (
+    id           UUID PRIMARY KEY,
+    product_id   UUID NOT NULL,
+    batch_id     TEXT NOT NULL,                    -- lot
+    qr_code      TEXT NOT NULL,
+    serial_no    TEXT NOT NULL,
+    product_code TEXT NOT NULL,
+    created_at   TIMESTAMPTZ(3) NOT NULL,
+    updated_at   TIMESTAMPTZ(3) NOT NULL,
+    device_id    VARCHAR(255) NOT NULL,
+    row_sha256   BYTEA NOT NULL
+) PARTITION BY RANGE (id);
+CREATE TABLE inspection_targets_other PARTITION OF inspection_targets DEFAULT;
+CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, created_at);
+CREATE INDEX idx_inspection_targets_device ON inspection_targets (device_id, id);
+
+-- One inspection of one target.
+CREATE TABLE inspection_sessions (
+    id                UUID PRIMARY KEY,
+    target_id         UUID NOT NULL,
+    user_id           UUID,                        -- NULL: made by a hot folder
+    status            TEXT NOT NULL CHECK (status IN ('PENDING', 'IN_PROGRESS', 'AI_COMPLETED', 'HUMAN_REVIEW',
+                                                      'COMPLETED', 'FAILED', 'CANCELLED')),
+    started_at        TIMESTAMPTZ(3) NOT NULL,
+    completed_at      TIMESTAMPTZ(3),
+    product_id        UUID NOT NULL,
+    work_day          DATE NOT NULL,
+    source            TEXT NOT NULL,
+    accept_ai_ok      BOOLEAN NOT NULL,
+    final_result      TEXT CHECK (final_result IN ('OK', 'NG', 'REVIEW')),
+    reason            TEXT,
+    master_version    TEXT NOT NULL,
+    criteria_snapshot TEXT NOT NULL,               -- JSON
+    version           INTEGER NOT NULL,            -- the device's count of changes; what base_version is held against
+    updated_at        TIMESTAMPTZ(3) NOT NULL,
+    clock_offset_ms   BIGINT NOT NULL DEFAULT 0,   -- updated_at + this = the server's time of the change
+    device_id         VARCHAR(255) NOT NULL,
+    insert_sha256     BYTEA NOT NULL,              -- of the bytes it was first sent in
+    row_sha256        BYTEA NOT NULL
+) PARTITION BY RANGE (id);
+CREATE TABLE inspection_sessions_other PARTITION OF inspection_sessions DEFAULT;
+CREATE INDEX idx_inspection_sessions_status_completed ON inspection_sessions (status, completed_at);
+CREATE INDEX idx_inspection_sessions_target ON inspection_sessions (target_id);
+CREATE INDEX idx_inspection_sessions_device ON inspection_sessions (device_id, id);
+
+-- One photograph; its bytes are the object sha256.
+CREATE TABLE inspection_images (
+    id          UUID PRIMARY KEY,
+    session_id  UUID NOT NULL,
+    image_type  TEXT NOT NULL,
+    file_size   BIGINT NOT NULL,                   -- bytes
+    created_at  TIMESTAMPTZ(3) NOT NULL,
+    item_id     UUID NOT NULL,
+    sha256      VARCHAR(64) NOT NULL,
+    mime_type   TEXT NOT NULL,
+    width_px    INTEGER NOT NULL,
+    height_px   INTEGER NOT NULL,
+    captured_at TIMESTAMPTZ(3) NOT NULL,
+    captured_by UUID,
+    source      TEXT NOT NULL,
+    origin      TEXT NOT NULL,
+    device_id   VARCHAR(255) NOT NULL,
+    row_sha256  BYTEA NOT NULL
+) PARTITION BY RANGE (id);
+CREATE TABLE inspection_images_other PARTITION OF inspection_images DEFAULT;
+CREATE INDEX idx_inspection_images_session ON inspection_images (session_id);
+CREATE INDEX idx_inspection_images_device ON inspection_images (device_id, id);
+
+-- One pipeline run on one image.
+CREATE TABLE ai_inspection_results (
+    id               UUID PRIMARY KEY,
+    session_id       UUID NOT NULL,
+    pipeline_version TEXT,
+    overall_result   TEXT NOT NULL CHECK (overall_result IN ('OK', 'NG', 'REVIEW', 'ERROR')),
+    confidence       DOUBLE PRECISION NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+    processing_time  DOUBLE PRECISION NOT NULL,    -- seconds
+    detailed_results TEXT,                         -- JSON
+    created_at       TIMESTAMPTZ(3) NOT NULL,
+    item_id          UUID NOT NULL,
+    image_id         UUID NOT NULL,
+    pipeline_id      UUID,
+    pipeline_sha256  TEXT,
+    criteria_sha256  TEXT NOT NULL,
+    model_sha256s    TEXT NOT NULL,                -- JSON list
+    provider         TEXT,
+    sample_weight    DOUBLE PRECISION,
+    device_id        VARCHAR(255) NOT NULL,
+    row_sha256       BYTEA NOT NULL
+) PARTITION BY RANGE (id);
+CREATE TABLE ai_inspection_results_other PARTITION OF ai_inspection_results DEFAULT;
+CREATE INDEX idx_ai_results_confidence_time ON ai_inspection_results (confidence, created_at);
+CREATE INDEX idx_ai_results_session ON ai_inspection_results (session_id);
+CREATE INDEX idx_ai_results_device ON ai_inspection_results (device_id, id);
+
+-- One judgement by one person; a correction names the one it supersedes.
+CREATE TABLE human_verification_results (
+    id                UUID PRIMARY KEY,
+    session_id        UUID NOT NULL,
+    user_id           UUID NOT NULL,
+    final_result      TEXT NOT NULL CHECK (final_result IN ('OK', 'NG', 'HOLD')),
+    notes             TEXT,
+    verification_time DOUBLE PRECISION NOT NULL,   -- seconds
+    created_at        TIMESTAMPTZ(3) NOT NULL,
+    item_id           UUID,                        -- NULL: the whole session
+    image_id          UUID,
+    reason_code       TEXT,
+    saw_ai            BOOLEAN NOT NULL,
+    checks            TEXT,                        -- JSON
+    region            TEXT,                        -- JSON
+    supersedes        UUID,
+    device_id         VARCHAR(255) NOT NULL,
+    row_sha256        BYTEA NOT NULL
+) PARTITION BY RANGE (id);
+CREATE TABLE human_verification_results_other PARTITION OF human_verification_results DEFAULT;
+CREATE INDEX idx_human_results_final_date ON human_verification_results (final_result, created_at);
+CREATE INDEX idx_human_results_session ON human_verification_results (session_id);
+CREATE INDEX idx_human_results_device ON human_verification_results (device_id, id);
+
+-- ── months ─────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The lowest UUIDv7 of an instant: the bound of a month's partition, and of a query over a stretch of time.
+CREATE FUNCTION uuid7_floor(instant TIMESTAMPTZ) RETURNS UUID LANGUAGE sql STABLE AS $$
+    SELECT (lpad(to_hex(floor(extract(epoch FROM instant) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid
+$$;
+
+-- Makes the partitions of every month from first_month to last_month that are not there yet, and moves into
+-- them what the DEFAULT partition kept meanwhile. Returns how many it made. Safe to run at any time, from
+-- several instances at once.
+CREATE FUNCTION make_partitions(first_month DATE, last_month DATE) RETURNS INTEGER LANGUAGE plpgsql AS $$
+DECLARE
+    parent TEXT;
+    child TEXT;
+    month DATE;
+    low UUID;
+    high UUID;
+    made INTEGER := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('imageflowcanvas.partitions'));
+    FOREACH parent IN ARRAY ARRAY['pipeline_executions', 'component_executions', 'inspection_targets',
+        'inspection_sessions', 'inspection_images', 'ai_inspection_results', 'human_verification_results']
+    LOOP
+        FOR month IN
+            SELECT generate_series(date_trunc('month', first_month::timestamp), last_month, interval '1 month')::date
+        LOOP
+            child := parent || to_char(month, '"_"YYYYMM');
+            CONTINUE WHEN to_regclass(child) IS NOT NULL;
+            low := uuid7_floor(month::timestamp AT TIME ZONE 'UTC');
+            high := uuid7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
+            EXECUTE format('LOCK TABLE %I_other IN ACCESS EXCLUSIVE MODE', parent);
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent);
+            EXECUTE format('WITH moved AS (DELETE FROM %I_other WHERE id >= %L AND id < %L RETURNING *) '
+                           'INSERT INTO %I SELECT * FROM moved', parent, low, high, child);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                           parent, child, low, high);
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END $$;
