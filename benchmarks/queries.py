@@ -28,6 +28,8 @@ SESSIONS, ITEMS, PRODUCTS, INSPECTORS, DAYS = 250_000, 4, 10, 12, 365
 BATCH = 2_000
 QUERIES = 1_000
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+REASONS = ("scratch", "dent", "stain", "missing", "colour", "size", "label", "other")
+HUMAN = {"OK": (96, 3, 1), "NG": (25, 70, 5), "REVIEW": (50, 45, 5)}
 Draw = Callable[[sqlite3.Connection, random.Random], object]
 
 
@@ -201,20 +203,19 @@ def fill_session(tx: sqlite3.Connection, number: int, chance: random.Random) -> 
         )
         row = {**verdict(f"r{key}{item}", image_id), "session_id": f"s{key}", "item_id": f"p{product}i{item}"}
         insert(tx, "ai_inspection_results", {**row, "overall_result": ai, "created_at": now})
-        if ai != "OK":
-            human = chance.choice(["OK", "NG"])
-            worst = "NG" if human == "NG" else worst
-            verified = {
-                "id": f"h{key}{item}",
-                "session_id": f"s{key}",
-                "user_id": user,
-                "final_result": human,
-                "verification_time": 3.5,
-                "created_at": now,
-                "item_id": f"p{product}i{item}",
-                "reason_code": chance.choice(["scratch", "dent", "stain"]) if human == "NG" else None,
-            }
-            insert(tx, "human_verification_results", verified)
+        human = chance.choices(["OK", "NG", "HOLD"], HUMAN[ai])[0]
+        worst = "NG" if human == "NG" else worst
+        verified = {
+            "id": f"h{key}{item}",
+            "session_id": f"s{key}",
+            "user_id": 1 + chance.randrange(INSPECTORS),
+            "final_result": human,
+            "verification_time": chance.choice([1.5, 2.25, 3.75, 8.0]),
+            "created_at": now,
+            "item_id": f"p{product}i{item}",
+            "reason_code": chance.choice(REASONS) if human == "NG" else None,
+        }
+        insert(tx, "human_verification_results", verified)
     if number % 50:  # one in fifty is still open
         tx.execute(
             "UPDATE inspection_sessions SET status = 'COMPLETED', completed_at = ?, final_result = ? WHERE id = ?",
