@@ -15,7 +15,6 @@ from typing import Any
 from edge_agent.models import Session, SessionStatus, Target
 from edge_agent.store.records import columns, many, one
 
-
 HISTORY_INDEXES = {
     (): "idx_inspection_sessions_started",
     ("status",): "idx_inspection_sessions_status_started",
@@ -64,10 +63,7 @@ def get_target(reader: sqlite3.Connection, target_id: str) -> Target | None:
 
 def find_target(reader: sqlite3.Connection, qr_code: str) -> Target | None:
     """The newest target with exactly this code."""
-    sql = (
-        f"SELECT {columns(Target)} FROM inspection_targets WHERE qr_code = ? "
-        "ORDER BY id DESC LIMIT 1"
-    )
+    sql = f"SELECT {columns(Target)} FROM inspection_targets WHERE qr_code = ? ORDER BY id DESC LIMIT 1"
     return one(Target, reader.execute(sql, (qr_code,)))
 
 

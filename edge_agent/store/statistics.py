@@ -158,9 +158,7 @@ def _subjects(
     return {row["number"]: (row["product_id"], row["item_id"]) for row in found}
 
 
-def _people(
-    reader: sqlite3.Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy]
-) -> list[int]:
+def _people(reader: sqlite3.Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy]) -> list[int]:
     if wanted.user_id is not None:
         return [wanted.user_id] if wanted.user_id >= 0 else []
     if "inspector" not in group_by:
@@ -168,9 +166,7 @@ def _people(
     return [0, *(row[0] for row in reader.execute("SELECT id FROM users"))]
 
 
-def _periods(
-    reader: sqlite3.Connection, table: str, wanted: StatisticsFilter, *, by_day: bool
-) -> list[Span]:
+def _periods(reader: sqlite3.Connection, table: str, wanted: StatisticsFilter, *, by_day: bool) -> list[Span]:
     """The wanted days, cut to those on which anything was counted."""
     counted = "session_counts" if table == "session_counts" else "verdict_counts"
     every = f"FROM {counted} WHERE subject = {EVERYTHING} AND user_id = {WHOEVER}"

@@ -378,8 +378,11 @@ BEGIN
     ON CONFLICT DO UPDATE SET ng_count = ng_count + excluded.ng_count;
 END;
 
-CREATE TRIGGER inspection_sessions_count AFTER UPDATE OF status, final_result ON inspection_sessions
-WHEN OLD.status <> NEW.status OR OLD.final_result IS NOT NEW.final_result
+CREATE TRIGGER inspection_sessions_count
+AFTER UPDATE OF status, final_result, completed_at, user_id ON inspection_sessions
+WHEN (OLD.status, OLD.final_result, OLD.completed_at, OLD.user_id)
+     IS NOT (NEW.status, NEW.final_result, NEW.completed_at, NEW.user_id)
+     AND (OLD.status IN ('COMPLETED', 'CANCELLED', 'FAILED') OR NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED'))
 BEGIN
     INSERT INTO session_counts
     SELECT c.subject, v.user_id, c.period, v.status, v.final_result, v.n,
