@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,7 +123,7 @@ def nothing_found(reader: sqlite3.Connection, chance: random.Random) -> object:
         1 + chance.randrange(INSPECTORS),
         chance.choice([SessionStatus.FAILED, SessionStatus.HUMAN_REVIEW]),
     )
-    assert not sessions.list_sessions(reader, wanted, None, 50)
+    assert sessions.list_sessions(reader, wanted, None, 50) == []
     return None
 
 
@@ -138,6 +139,10 @@ def period(chance: random.Random) -> StatisticsFilter:
         None if product is None else chance.choice([None, f"p{product}i{chance.randrange(ITEMS)}"]),
         chance.choice([None, 1 + chance.randrange(INSPECTORS)]),
     )
+
+
+def session_period(chance: random.Random) -> StatisticsFilter:
+    return replace(period(chance), item_id=None)
 
 
 def longest(chance: random.Random) -> StatisticsFilter:
@@ -175,8 +180,8 @@ KINDS: dict[str, Draw] = {
     "agreement": statistic(get_agreement, period),
     **{f"agreement by {group}": statistic(get_agreement, period, group) for group in AGREEMENT},
     **{f"agreement by {group}, all year": statistic(get_agreement, longest, group) for group in AGREEMENT},
-    "yield": statistic(get_yield, period),
-    **{f"yield by {group}": statistic(get_yield, period, group) for group in YIELD},
+    "yield": statistic(get_yield, session_period),
+    **{f"yield by {group}": statistic(get_yield, session_period, group) for group in YIELD},
     **{f"yield by {group}, all year": statistic(get_yield, longest, group) for group in YIELD},
     "Pareto of reasons": statistic(get_reasons, period),
     "Pareto of reasons, all year": statistic(get_reasons, longest),
