@@ -13,6 +13,8 @@ import sqlite3
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 GroupBy = Literal["day", "month", "product", "item", "inspector"]
@@ -73,57 +75,58 @@ def verdict_counts(
     reader: sqlite3.Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy]
 ) -> list[VerdictCount]:
     """One row per group, AI result and human result ('' = none yet)."""
-    columns = "ai_result, human_result"
-    sums = "sum(verdict_count), sum(weight_sum), sum(verification_time_s)"
-    return [VerdictCount(*row) for row in _grouped(reader, "verdict_counts", columns, sums, wanted, group_by)]
+    sums = ("verdict_count", "weight_sum", "verification_time_s")
+    rows = _grouped(reader, "verdict_counts", ("ai_result", "human_result"), sums, wanted, group_by)
+    return [VerdictCount(group, *values) for group, values in rows]
 
 
 def session_counts(
     reader: sqlite3.Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy]
 ) -> list[SessionCount]:
     """Finished sessions, one row per group, status and final result; `item` cannot be asked for."""
-    columns, sums = "status, final_result", "sum(session_count), sum(cycle_time_s)"
-    return [SessionCount(*row) for row in _grouped(reader, "session_counts", columns, sums, wanted, group_by)]
+    sums = ("session_count", "cycle_time_s")
+    rows = _grouped(reader, "session_counts", ("status", "final_result"), sums, wanted, group_by)
+    return [SessionCount(group, *values) for group, values in rows]
 
 
 def reason_counts(reader: sqlite3.Connection, wanted: StatisticsFilter) -> list[tuple[str, str, int]]:
     """NG decisions of people by (reason code, item id), most frequent first."""
-    rows = _grouped(reader, "reason_counts", "reason_code", "sum(ng_count)", wanted, ["item"])
-    found = [(reason, group[0], number) for group, reason, number in rows]
+    rows = _grouped(reader, "reason_counts", ("reason_code",), ("ng_count",), wanted, ["item"])
+    found = [(reason, item, number) for (item,), (reason, number) in rows]
     return sorted(found, key=lambda row: (-row[2], row[0], row[1]))
 
 
 def _grouped(
     reader: sqlite3.Connection,
     table: str,
-    columns: str,
-    sums: str,
+    columns: Sequence[str],
+    sums: Sequence[str],
     wanted: StatisticsFilter,
     group_by: Sequence[GroupBy],
-) -> Iterator[tuple[Any, ...]]:
-    """Group, `columns`, `sums` of every group that has any; the first of `sums` is the number of cases."""
+) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...]]]:
+    """(group, `columns` and `sums`) of every group that has any; the first of `sums` is the number of cases."""
     subjects = _subjects(reader, wanted, group_by)
     people = _people(reader, wanted, group_by)
     periods = _periods(reader, table, wanted, by_day="day" in group_by)
     if not (subjects and people and periods):
         return
     keys = {"day": "period", "month": "period / 100", "inspector": "user_id"}
-    grouping = ", ".join([keys.get(name, "subject") for name in group_by] + [columns])
+    grouping = ", ".join([*(keys.get(name, "subject") for name in group_by), *columns])
     sql = f"""
         WITH wanted_subject (number) AS (VALUES {_rows(subjects, "(?)")}),
              wanted_person (id) AS (VALUES {_rows(people, "(?)")}),
              wanted_period (low, high) AS (VALUES {_rows(periods, "(?, ?)")})
-        SELECT {grouping}, {sums}
+        SELECT {grouping}, {", ".join(f"sum({name})" for name in sums)}
         FROM wanted_subject CROSS JOIN wanted_person CROSS JOIN wanted_period CROSS JOIN {table}
-        WHERE subject = number AND user_id = id AND period BETWEEN low AND high
+        WHERE subject = number AND user_id = id AND period BETWEEN low AND high AND {sums[0]} > 0
         GROUP BY {grouping} ORDER BY {grouping}
     """
+    rows = reader.cursor()
+    rows.row_factory = None
     width = len(group_by)
-    cases = width + columns.count(",") + 1
-    for row in reader.execute(sql, [*subjects, *people, *(edge for span in periods for edge in span)]):
-        if row[cases]:
-            group = tuple(_shown(name, row[at], subjects) for at, name in enumerate(group_by))
-            yield (group, *tuple(row)[width:])
+    shown = cache(lambda key: tuple(_shown(*pair, subjects) for pair in zip(group_by, key, strict=True)))
+    for row in rows.execute(sql, [*subjects, *people, *chain.from_iterable(periods)]):
+        yield shown(row[:width]), row[width:]
 
 
 def _rows(values: Sized, row: str) -> str:
