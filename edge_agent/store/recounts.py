@@ -83,7 +83,7 @@ def _comparison(table: str, recount: Recount) -> str:
                    CAST(replace(substr(day, 1, d.column1), '-', '') || d.column2 AS INTEGER),
                    {keys}{", 0" * len(sums)}, {", ".join(sums)}
             FROM finest CROSS JOIN (VALUES {levels}) l CROSS JOIN (VALUES (0), (1)) w
-            CROSS JOIN (VALUES (10, ''), (7, '99')) d)
+            CROSS JOIN (VALUES (10, ''), (7, '99')) d WHERE NOT (w.column1 AND person = 0))
         SELECT subject, user_id, period, {keys}, sum(here_{sums[0]}), sum(again_{sums[0]}) FROM compared
         GROUP BY subject, user_id, period, {keys} HAVING {" OR ".join(differs)}"""
 

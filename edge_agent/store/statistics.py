@@ -21,7 +21,9 @@ GroupBy = Literal["day", "month", "product", "item", "inspector"]
 EVERYTHING = 0
 """The subject that contains all others."""
 WHOEVER = -1
-"""The user_id under which everybody's counts are summed."""
+"""The user_id under which the counts are summed whoever it was."""
+NOBODY = 0
+"""The user_id of what no person judged, or a hot folder inspected: what single people leave of WHOEVER."""
 WHOLE_MONTH = 99
 """The day of the month under which a whole month is summed."""
 
@@ -67,6 +69,14 @@ class Span(NamedTuple):
     high: int
 
 
+class Person(NamedTuple):
+    """Rows of `user_id`, added to (`sign` 1) or taken off (-1) what is shown for `shown_id`."""
+
+    user_id: int
+    shown_id: int
+    sign: int
+
+
 Subjects = Mapping[int, tuple[str, str]]
 """Number → product id, item id."""
 
@@ -110,22 +120,22 @@ def _grouped(
     periods = _periods(reader, table, wanted, by_day="day" in group_by)
     if not (subjects and people and periods):
         return
-    keys = {"day": "period", "month": "period / 100", "inspector": "user_id"}
+    keys = {"day": "period", "month": "period / 100", "inspector": "shown_id"}
     grouping = ", ".join([*(keys.get(name, "subject") for name in group_by), *columns])
     sql = f"""
         WITH wanted_subject (number) AS (VALUES {_rows(subjects, "(?)")}),
-             wanted_person (id) AS (VALUES {_rows(people, "(?)")}),
+             wanted_person (id, shown_id, sign) AS (VALUES {_rows(people, "(?, ?, ?)")}),
              wanted_period (low, high) AS (VALUES {_rows(periods, "(?, ?)")})
-        SELECT {grouping}, {", ".join(f"sum({name})" for name in sums)}
+        SELECT {grouping}, {", ".join(f"sum(sign * {name})" for name in sums)}
         FROM wanted_subject CROSS JOIN wanted_person CROSS JOIN wanted_period CROSS JOIN {table}
         WHERE subject = number AND user_id = id AND period BETWEEN low AND high AND {sums[0]} > 0
-        GROUP BY {grouping} ORDER BY {grouping}
+        GROUP BY {grouping} HAVING sum(sign * {sums[0]}) > 0 ORDER BY {grouping}
     """
     rows = reader.cursor()
     rows.row_factory = None
     width = len(group_by)
     shown = cache(lambda key: tuple(_shown(*pair, subjects) for pair in zip(group_by, key, strict=True)))
-    for row in rows.execute(sql, [*subjects, *people, *chain.from_iterable(periods)]):
+    for row in rows.execute(sql, [*subjects, *chain.from_iterable((*people, *periods))]):
         yield shown(row[:width]), row[width:]
 
 
@@ -161,12 +171,15 @@ def _subjects(
     return {row["number"]: (row["product_id"], row["item_id"]) for row in found}
 
 
-def _people(reader: sqlite3.Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy]) -> list[int]:
-    if wanted.user_id is not None:
-        return [wanted.user_id] if wanted.user_id >= 0 else []
-    if "inspector" not in group_by:
-        return [WHOEVER]
-    return [0, *(row[0] for row in reader.execute("SELECT id FROM users"))]
+def _people(
+    reader: sqlite3.Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy]
+) -> list[Person]:
+    if wanted.user_id is None and "inspector" not in group_by:
+        return [Person(WHOEVER, WHOEVER, 1)]
+    everyone = [row[0] for row in reader.execute("SELECT id FROM users")]
+    nobody = [Person(WHOEVER, NOBODY, 1), *(Person(user_id, NOBODY, -1) for user_id in everyone)]
+    single = [Person(user_id, user_id, 1) for user_id in everyone]
+    return [one for one in (*nobody, *single) if wanted.user_id in (None, one.shown_id)]
 
 
 def _periods(reader: sqlite3.Connection, table: str, wanted: StatisticsFilter, *, by_day: bool) -> list[Span]:

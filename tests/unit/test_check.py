@@ -337,7 +337,7 @@ def test_a_missing_verdict_is_found(store: Store) -> None:
         "DELETE FROM reason_counts",
         "UPDATE session_counts SET session_count = 0",
         "UPDATE session_counts SET cycle_time_s = cycle_time_s - 1 WHERE subject = 1 AND user_id = 1",
-        "INSERT INTO session_counts VALUES (1, 0, 20260101, 'COMPLETED', 'OK', 1, 0)",
+        "INSERT INTO session_counts VALUES (1, 1, 20260101, 'COMPLETED', 'OK', 1, 0)",
         "DELETE FROM count_subjects WHERE item_id <> ''",
     ],
 )

@@ -331,7 +331,7 @@ CREATE TRIGGER item_verdicts_count_insert AFTER INSERT ON item_verdicts
 BEGIN
     INSERT INTO verdict_counts
     SELECT c.subject, person.user_id, c.period, NEW.ai_result, NEW.human_result, 1, NEW.weight, NEW.verification_time
-    FROM counted_cells c CROSS JOIN (SELECT NEW.user_id AS user_id UNION ALL SELECT -1) person
+    FROM counted_cells c CROSS JOIN (SELECT -1 AS user_id UNION ALL SELECT NEW.user_id WHERE NEW.user_id <> 0) person
     WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id
     ON CONFLICT DO UPDATE SET verdict_count = verdict_count + 1, weight_sum = weight_sum + excluded.weight_sum,
         verification_time_s = verification_time_s + excluded.verification_time_s;
@@ -348,7 +348,7 @@ BEGIN
                 UNION ALL SELECT -1, -1, OLD.ai_result, OLD.human_result, OLD.weight, OLD.verification_time
                 UNION ALL SELECT 1, NEW.user_id, NEW.ai_result, NEW.human_result, NEW.weight, NEW.verification_time
                 UNION ALL SELECT 1, -1, NEW.ai_result, NEW.human_result, NEW.weight, NEW.verification_time) v
-    WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id
+    WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id AND v.user_id <> 0
     ON CONFLICT DO UPDATE SET verdict_count = verdict_count + excluded.verdict_count,
         weight_sum = weight_sum + excluded.weight_sum,
         verification_time_s = verification_time_s + excluded.verification_time_s;
@@ -394,7 +394,8 @@ BEGIN
                 UNION ALL SELECT 1, coalesce(NEW.user_id, 0), NEW.status, coalesce(NEW.final_result, ''),
                                  NEW.completed_at
                 UNION ALL SELECT 1, -1, NEW.status, coalesce(NEW.final_result, ''), NEW.completed_at) v
-    WHERE c.session_id = NEW.id AND c.item_id = '' AND v.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
+    WHERE c.session_id = NEW.id AND c.item_id = '' AND v.user_id <> 0
+          AND v.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
     ON CONFLICT DO UPDATE SET session_count = session_count + excluded.session_count,
         cycle_time_s = cycle_time_s + excluded.cycle_time_s;
 END;
