@@ -7,6 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import gc
 import random
 import sqlite3
 import statistics
@@ -51,6 +52,7 @@ def run(work: Path) -> None:
         started = time.perf_counter()
         fill(full)
         print(f"\nfilled with {SESSIONS * ITEMS:,} results in {time.perf_counter() - started:.0f} s")
+        gc.freeze()  # as the daemon does when it has started
         report(
             f"{SESSIONS * ITEMS:,} results: {QUERIES} queries of each kind with random filters, ms",
             [measured(full, name, query) for name, query in KINDS.items()],
