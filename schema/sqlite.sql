@@ -133,7 +133,7 @@ CREATE TABLE inspection_targets (
     created_at   TEXT NOT NULL,
     updated_at   TEXT NOT NULL
 ) STRICT;
-CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, created_at);
+CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, id);
 CREATE INDEX idx_inspection_targets_serial ON inspection_targets (serial_no) WHERE serial_no <> '';
 
 -- One inspection of one target. Status changes follow the table in edge_agent/inspection/rules.py.
@@ -159,9 +159,8 @@ CREATE TABLE inspection_sessions (
 CREATE INDEX idx_inspection_sessions_status_completed ON inspection_sessions (status, completed_at);
 CREATE INDEX idx_inspection_sessions_started ON inspection_sessions (started_at, id);
 CREATE INDEX idx_inspection_sessions_status_started ON inspection_sessions (status, started_at, id);
-CREATE INDEX idx_inspection_sessions_product_started ON inspection_sessions (product_id, started_at, id);
 CREATE INDEX idx_inspection_sessions_product_status ON inspection_sessions (product_id, status, started_at, id);
-CREATE INDEX idx_inspection_sessions_user_started ON inspection_sessions (user_id, started_at, id);
+CREATE INDEX idx_inspection_sessions_user_status ON inspection_sessions (user_id, status, started_at, id);
 CREATE INDEX idx_inspection_sessions_user_product_status
     ON inspection_sessions (user_id, product_id, status, started_at, id);
 CREATE INDEX idx_inspection_sessions_target ON inspection_sessions (target_id, started_at);
@@ -246,10 +245,11 @@ BEGIN SELECT RAISE(ABORT, 'human_verification_results is insert-only'); END;
 CREATE TRIGGER human_verification_results_no_delete BEFORE DELETE ON human_verification_results
 BEGIN SELECT RAISE(ABORT, 'human_verification_results is insert-only'); END;
 
--- ── derived: the present verdict of every item, and daily counts (maintained by triggers) ─────────────
+-- ── derived: the present verdict of every item, and counts (maintained by triggers) ───────────────────
 
 -- What now holds for one item of one session: the AI verdict of its newest image, the newest human verdict.
--- review says why a person must look: NG, REVIEW, ERROR, SAMPLED; NULL = need not.
+-- review says why a person must look: NG, REVIEW, ERROR, SAMPLED; NULL = need not. is_closed follows the
+-- session, so that what was left undecided there does not lie in the way of what still waits.
 CREATE TABLE item_verdicts (
     session_id        TEXT NOT NULL REFERENCES inspection_sessions (id),
     item_id           TEXT NOT NULL REFERENCES inspection_items_master (id),
@@ -264,46 +264,109 @@ CREATE TABLE item_verdicts (
     weight            REAL NOT NULL DEFAULT 1,
     review            TEXT,
     updated_at        TEXT NOT NULL,
+    is_closed         INTEGER NOT NULL DEFAULT 0 CHECK (is_closed IN (0, 1)),
     PRIMARY KEY (session_id, item_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX idx_item_verdicts_review ON item_verdicts (updated_at, session_id)
-    WHERE review IS NOT NULL AND human_result = '';
+CREATE INDEX idx_item_verdicts_review ON item_verdicts (updated_at, session_id, item_id)
+    WHERE review IS NOT NULL AND human_result = '' AND is_closed = 0;
 
--- Counts of item_verdicts by everything the statistics group by. Rows with count 0 stay.
-CREATE TABLE daily_verdicts (
-    work_day            TEXT NOT NULL,
-    product_id          TEXT NOT NULL,
-    item_id             TEXT NOT NULL,
+-- What the counts below are about: a product (item_id '') or one item of a product. number is its name there;
+-- it is our own and not the rowid's to choose, and a row stays for ever. Number 0 is everything.
+CREATE TABLE count_subjects (
+    number         INTEGER PRIMARY KEY,
+    product_id     TEXT NOT NULL,
+    item_id        TEXT NOT NULL,
+    product_number INTEGER NOT NULL,                -- number of the product; its own if it is one
+    UNIQUE (product_id, item_id)
+) STRICT;
+
+-- The three tables of counts hold every sum that a statistic may ask for, so that none adds up many rows:
+-- subject is an item, its product, or 0 (everything); user_id one person, or -1 (whoever it was, nobody and hot
+-- folders included: they are what the persons leave of it); period a day as yyyymmdd, or its whole month as
+-- yyyymm99, which sorts next to its days. One verdict counts in each combination. Rows with count 0 stay.
+
+-- Counts of item_verdicts.
+CREATE TABLE verdict_counts (
+    subject             INTEGER NOT NULL,
     user_id             INTEGER NOT NULL,
+    period              INTEGER NOT NULL,
     ai_result           TEXT NOT NULL,
     human_result        TEXT NOT NULL,
-    reason_code         TEXT NOT NULL,
     verdict_count       INTEGER NOT NULL,
     weight_sum          REAL NOT NULL,
-    verification_time_s REAL NOT NULL,
-    PRIMARY KEY (work_day, product_id, item_id, user_id, ai_result, human_result, reason_code)
+    verification_time_s REAL NOT NULL,              -- sum over the verdicts
+    PRIMARY KEY (subject, user_id, period, ai_result, human_result)
 ) STRICT, WITHOUT ROWID;
 
--- Counts of finished sessions, and the seconds they took.
-CREATE TABLE daily_sessions (
-    work_day      TEXT NOT NULL,
-    product_id    TEXT NOT NULL,
-    user_id       INTEGER NOT NULL,                 -- 0 = hot folder
+-- Counts of the item_verdicts where a person decided NG, by the reason given; only for items.
+CREATE TABLE reason_counts (
+    subject     INTEGER NOT NULL,
+    user_id     INTEGER NOT NULL,
+    period      INTEGER NOT NULL,
+    reason_code TEXT NOT NULL,                      -- '' = none given
+    ng_count    INTEGER NOT NULL,
+    PRIMARY KEY (subject, user_id, period, reason_code)
+) STRICT, WITHOUT ROWID;
+
+-- Counts of finished sessions, and the seconds they took; only for products and everything.
+CREATE TABLE session_counts (
+    subject       INTEGER NOT NULL,
+    user_id       INTEGER NOT NULL,
+    period        INTEGER NOT NULL,
     status        TEXT NOT NULL,
     final_result  TEXT NOT NULL,                    -- '' unless COMPLETED
     session_count INTEGER NOT NULL,
     cycle_time_s  REAL NOT NULL,                    -- sum over the sessions
-    PRIMARY KEY (work_day, product_id, user_id, status, final_result)
+    PRIMARY KEY (subject, user_id, period, status, final_result)
 ) STRICT, WITHOUT ROWID;
+
+-- Where one verdict (item_id) or one session (item_id '') counts: every subject and period that contains it.
+-- level: 0 everything, 1 product, 2 item.
+CREATE VIEW counted_cells (session_id, item_id, level, subject, period) AS
+SELECT s.id, i.item_id, cell.column1,
+       CASE cell.column1 WHEN 0 THEN 0 WHEN 1 THEN i.product_number ELSE i.number END,
+       CASE cell.column2 WHEN 'day' THEN CAST(replace(s.work_day, '-', '') AS INTEGER)
+                         ELSE CAST(replace(substr(s.work_day, 1, 7), '-', '') || '99' AS INTEGER) END
+FROM inspection_sessions s
+CROSS JOIN count_subjects i ON i.product_id = s.product_id
+CROSS JOIN (VALUES (0, 'day'), (0, 'month'), (1, 'day'), (1, 'month'), (2, 'day'), (2, 'month')) cell
+WHERE i.item_id <> '' OR cell.column1 < 2;
+
+CREATE TRIGGER inspection_targets_master_subject AFTER INSERT ON inspection_targets_master
+BEGIN
+    INSERT INTO count_subjects
+    SELECT n, NEW.id, '', n FROM (SELECT coalesce(max(number), 0) + 1 AS n FROM count_subjects) WHERE true
+    ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER inspection_items_master_subject AFTER INSERT ON inspection_items_master
+BEGIN
+    INSERT INTO count_subjects
+    SELECT (SELECT max(number) + 1 FROM count_subjects), NEW.target_id, NEW.id, p.number
+    FROM count_subjects p WHERE p.product_id = NEW.target_id AND p.item_id = ''
+    ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER inspection_items_master_move AFTER UPDATE OF target_id ON inspection_items_master
+WHEN OLD.target_id <> NEW.target_id
+BEGIN
+    INSERT INTO count_subjects
+    SELECT (SELECT max(number) + 1 FROM count_subjects), NEW.target_id, NEW.id, p.number
+    FROM count_subjects p WHERE p.product_id = NEW.target_id AND p.item_id = ''
+    ON CONFLICT DO NOTHING;
+END;
 
 CREATE TRIGGER ai_inspection_results_verdict AFTER INSERT ON ai_inspection_results
 BEGIN
-    INSERT INTO item_verdicts (session_id, item_id, image_id, ai_result_id, ai_result, weight, review, updated_at)
+    INSERT INTO item_verdicts (session_id, item_id, image_id, ai_result_id, ai_result, weight, review, updated_at,
+                               is_closed)
     VALUES (NEW.session_id, NEW.item_id, NEW.image_id, NEW.id, NEW.overall_result,
             coalesce(NEW.sample_weight, 1),
             CASE WHEN NEW.overall_result <> 'OK' THEN NEW.overall_result
                  WHEN NEW.sample_weight IS NOT NULL THEN 'SAMPLED' END,
-            NEW.created_at)
+            NEW.created_at,
+            (SELECT status IN ('COMPLETED', 'CANCELLED', 'FAILED') FROM inspection_sessions
+             WHERE id = NEW.session_id))
     ON CONFLICT (session_id, item_id) DO UPDATE
     SET image_id = excluded.image_id, ai_result_id = excluded.ai_result_id, ai_result = excluded.ai_result,
         weight = excluded.weight, review = excluded.review, updated_at = excluded.updated_at
@@ -314,63 +377,97 @@ CREATE TRIGGER human_verification_results_verdict AFTER INSERT ON human_verifica
 WHEN NEW.item_id IS NOT NULL
 BEGIN
     INSERT INTO item_verdicts (session_id, item_id, human_result_id, human_result, reason_code, user_id,
-                               verification_time, updated_at)
+                               verification_time, updated_at, is_closed)
     VALUES (NEW.session_id, NEW.item_id, NEW.id, NEW.final_result, coalesce(NEW.reason_code, ''), NEW.user_id,
-            NEW.verification_time, NEW.created_at)
+            NEW.verification_time, NEW.created_at,
+            (SELECT status IN ('COMPLETED', 'CANCELLED', 'FAILED') FROM inspection_sessions
+             WHERE id = NEW.session_id))
     ON CONFLICT (session_id, item_id) DO UPDATE
     SET human_result_id = excluded.human_result_id, human_result = excluded.human_result,
         reason_code = excluded.reason_code, user_id = excluded.user_id,
         verification_time = excluded.verification_time, updated_at = excluded.updated_at;
 END;
 
+CREATE TRIGGER inspection_sessions_close AFTER UPDATE OF status ON inspection_sessions
+WHEN (OLD.status IN ('COMPLETED', 'CANCELLED', 'FAILED')) <> (NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED'))
+BEGIN
+    UPDATE item_verdicts SET is_closed = NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
+    WHERE session_id = NEW.id;
+END;
+
 CREATE TRIGGER item_verdicts_count_insert AFTER INSERT ON item_verdicts
 BEGIN
-    INSERT INTO daily_verdicts
-    SELECT s.work_day, s.product_id, NEW.item_id, NEW.user_id, NEW.ai_result, NEW.human_result, NEW.reason_code,
-           1, NEW.weight, NEW.verification_time
-    FROM inspection_sessions s WHERE s.id = NEW.session_id
+    INSERT INTO verdict_counts
+    SELECT c.subject, person.user_id, c.period, NEW.ai_result, NEW.human_result, 1, NEW.weight, NEW.verification_time
+    FROM counted_cells c CROSS JOIN (SELECT -1 AS user_id UNION ALL SELECT NEW.user_id WHERE NEW.user_id <> 0) person
+    WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id
     ON CONFLICT DO UPDATE SET verdict_count = verdict_count + 1, weight_sum = weight_sum + excluded.weight_sum,
         verification_time_s = verification_time_s + excluded.verification_time_s;
 END;
 
-CREATE TRIGGER item_verdicts_count_update AFTER UPDATE ON item_verdicts
+-- Out of the cells it was in, into those where it now belongs.
+CREATE TRIGGER item_verdicts_count_update
+AFTER UPDATE OF ai_result, human_result, user_id, weight, verification_time ON item_verdicts
 BEGIN
-    UPDATE daily_verdicts
-    SET verdict_count = verdict_count - 1, weight_sum = weight_sum - OLD.weight,
-        verification_time_s = verification_time_s - OLD.verification_time
-    WHERE (work_day, product_id) = (SELECT work_day, product_id FROM inspection_sessions WHERE id = OLD.session_id)
-      AND item_id = OLD.item_id AND user_id = OLD.user_id AND ai_result = OLD.ai_result
-      AND human_result = OLD.human_result AND reason_code = OLD.reason_code;
-    INSERT INTO daily_verdicts
-    SELECT s.work_day, s.product_id, NEW.item_id, NEW.user_id, NEW.ai_result, NEW.human_result, NEW.reason_code,
-           1, NEW.weight, NEW.verification_time
-    FROM inspection_sessions s WHERE s.id = NEW.session_id
-    ON CONFLICT DO UPDATE SET verdict_count = verdict_count + 1, weight_sum = weight_sum + excluded.weight_sum,
+    INSERT INTO verdict_counts
+    SELECT c.subject, v.user_id, c.period, v.ai_result, v.human_result, v.n, v.n * v.weight, v.n * v.seconds
+    FROM counted_cells c
+    CROSS JOIN (SELECT -1 AS n, OLD.user_id AS user_id, OLD.ai_result AS ai_result, OLD.human_result AS human_result,
+                       OLD.weight AS weight, OLD.verification_time AS seconds
+                UNION ALL SELECT -1, -1, OLD.ai_result, OLD.human_result, OLD.weight, OLD.verification_time
+                UNION ALL SELECT 1, NEW.user_id, NEW.ai_result, NEW.human_result, NEW.weight, NEW.verification_time
+                UNION ALL SELECT 1, -1, NEW.ai_result, NEW.human_result, NEW.weight, NEW.verification_time) v
+    WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id AND v.user_id <> 0
+    ON CONFLICT DO UPDATE SET verdict_count = verdict_count + excluded.verdict_count,
+        weight_sum = weight_sum + excluded.weight_sum,
         verification_time_s = verification_time_s + excluded.verification_time_s;
+END;
+
+CREATE TRIGGER item_verdicts_reason_insert AFTER INSERT ON item_verdicts WHEN NEW.human_result = 'NG'
+BEGIN
+    INSERT INTO reason_counts
+    SELECT c.subject, person.user_id, c.period, NEW.reason_code, 1
+    FROM counted_cells c CROSS JOIN (SELECT NEW.user_id AS user_id UNION ALL SELECT -1) person
+    WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id AND c.level = 2
+    ON CONFLICT DO UPDATE SET ng_count = ng_count + 1;
+END;
+
+CREATE TRIGGER item_verdicts_reason_update AFTER UPDATE OF human_result, reason_code, user_id ON item_verdicts
+WHEN 'NG' IN (OLD.human_result, NEW.human_result)
+BEGIN
+    INSERT INTO reason_counts
+    SELECT c.subject, v.user_id, c.period, v.reason_code, v.n
+    FROM counted_cells c
+    CROSS JOIN (SELECT -1 AS n, OLD.user_id AS user_id, OLD.human_result AS human_result,
+                       OLD.reason_code AS reason_code
+                UNION ALL SELECT -1, -1, OLD.human_result, OLD.reason_code
+                UNION ALL SELECT 1, NEW.user_id, NEW.human_result, NEW.reason_code
+                UNION ALL SELECT 1, -1, NEW.human_result, NEW.reason_code) v
+    WHERE c.session_id = NEW.session_id AND c.item_id = NEW.item_id AND c.level = 2 AND v.human_result = 'NG'
+    ON CONFLICT DO UPDATE SET ng_count = ng_count + excluded.ng_count;
 END;
 
 -- Corrected after completion: the session counts under its present result. A clock set back makes no time.
-CREATE TRIGGER inspection_sessions_count_close AFTER UPDATE OF status, final_result ON inspection_sessions
-WHEN NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
-     AND (OLD.status <> NEW.status OR OLD.final_result IS NOT NEW.final_result)
+CREATE TRIGGER inspection_sessions_count
+AFTER UPDATE OF status, final_result, completed_at, user_id ON inspection_sessions
+WHEN (OLD.status, OLD.final_result, OLD.completed_at, OLD.user_id)
+     IS NOT (NEW.status, NEW.final_result, NEW.completed_at, NEW.user_id)
+     AND (OLD.status IN ('COMPLETED', 'CANCELLED', 'FAILED') OR NEW.status IN ('COMPLETED', 'CANCELLED', 'FAILED'))
 BEGIN
-    INSERT INTO daily_sessions
-    VALUES (NEW.work_day, NEW.product_id, coalesce(NEW.user_id, 0), NEW.status, coalesce(NEW.final_result, ''), 1,
-            max(0.0, coalesce((julianday(NEW.completed_at) - julianday(NEW.started_at)) * 86400.0, 0.0)))
-    ON CONFLICT DO UPDATE SET session_count = session_count + 1,
+    INSERT INTO session_counts
+    SELECT c.subject, v.user_id, c.period, v.status, v.final_result, v.n,
+           v.n * max(0.0, coalesce((julianday(v.completed_at) - julianday(NEW.started_at)) * 86400.0, 0.0))
+    FROM counted_cells c
+    CROSS JOIN (SELECT -1 AS n, coalesce(OLD.user_id, 0) AS user_id, OLD.status AS status,
+                       coalesce(OLD.final_result, '') AS final_result, OLD.completed_at AS completed_at
+                UNION ALL SELECT -1, -1, OLD.status, coalesce(OLD.final_result, ''), OLD.completed_at
+                UNION ALL SELECT 1, coalesce(NEW.user_id, 0), NEW.status, coalesce(NEW.final_result, ''),
+                                 NEW.completed_at
+                UNION ALL SELECT 1, -1, NEW.status, coalesce(NEW.final_result, ''), NEW.completed_at) v
+    WHERE c.session_id = NEW.id AND c.item_id = '' AND v.user_id <> 0
+          AND v.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
+    ON CONFLICT DO UPDATE SET session_count = session_count + excluded.session_count,
         cycle_time_s = cycle_time_s + excluded.cycle_time_s;
-END;
-
-CREATE TRIGGER inspection_sessions_count_correct AFTER UPDATE OF status, final_result ON inspection_sessions
-WHEN OLD.status IN ('COMPLETED', 'CANCELLED', 'FAILED')
-     AND (OLD.status <> NEW.status OR OLD.final_result IS NOT NEW.final_result)
-BEGIN
-    UPDATE daily_sessions
-    SET session_count = session_count - 1,
-        cycle_time_s = cycle_time_s
-            - max(0.0, coalesce((julianday(OLD.completed_at) - julianday(OLD.started_at)) * 86400.0, 0.0))
-    WHERE work_day = OLD.work_day AND product_id = OLD.product_id AND user_id = coalesce(OLD.user_id, 0)
-      AND status = OLD.status AND final_result = coalesce(OLD.final_result, '');
 END;
 
 -- ── synchronisation ────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 """The database's part of the check: structure, audit, queue, facts, states, derived tables.
 
 Rules of this file:
-- The questions are `store.soundness`'s; here they only get their order and become findings.
+- The questions are `store.soundness`'s and `store.recounts`'; here they only get their order and become findings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 
 from edge_agent.check.findings import finding
 from edge_agent.models import Finding
-from edge_agent.store import audit, masters, soundness
+from edge_agent.store import audit, masters, recounts, soundness
 from edge_agent.store.soundness import FACT_TABLES, Fault
 from sync_protocol.canonical import canonical_json, sha256_hex
 
@@ -27,7 +27,7 @@ def record_parts(
         **{table: partial(soundness.fact_faults, reader, table) for table in FACT_TABLES},
         "states": lambda: soundness.state_faults(reader, daemon_running=daemon_running),
         "verdicts": lambda: soundness.verdict_faults(reader),
-        "counts": lambda: soundness.daily_faults(reader),
+        "counts": lambda: recounts.count_faults(reader),
     }
     parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [("audit", lambda: audit_findings(reader))]
     parts += [(name, partial(_findings, source)) for name, source in faults.items()]

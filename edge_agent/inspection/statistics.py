@@ -139,12 +139,10 @@ def yields(counts: Iterable[SessionCount]) -> Yield:
     )
 
 
-def period_of(day: str, period: str) -> str:
-    """The day, ISO week (2026-W48) or month (2026-11) a day belongs to."""
-    if period == "week":
-        year, week, _ = date.fromisoformat(day).isocalendar()
-        return f"{year}-W{week:02d}"
-    return day[:7] if period == "month" else day
+def week_of(day: str) -> str:
+    """The ISO week (2026-W48) of a day (YYYY-MM-DD)."""
+    year, week, _ = date.fromisoformat(day).isocalendar()
+    return f"{year}-W{week:02d}"
 
 
 _PAIRS = (("OK", "OK"), ("OK", "NG"), ("NG", "OK"), ("NG", "NG"))

@@ -1,7 +1,7 @@
 """Verdicts: of the AI and of people, and what now holds for each item.
 
 Rules of this file:
-- Result rows are insert-only; `item_verdicts` and the daily counts follow by trigger.
+- Result rows are insert-only; `item_verdicts` and the counts follow by trigger.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def review_list(
     sql = """
         SELECT v.session_id, v.item_id, v.image_id, v.ai_result_id, v.ai_result, v.review, v.updated_at,
                t.product_code, t.serial_no
-        FROM item_verdicts v JOIN inspection_sessions s ON s.id = v.session_id
-             JOIN inspection_targets t ON t.id = s.target_id
-        WHERE v.review IS NOT NULL AND v.human_result = ''
+        FROM item_verdicts v INDEXED BY idx_item_verdicts_review
+             CROSS JOIN inspection_sessions s ON s.id = v.session_id
+             CROSS JOIN inspection_targets t ON t.id = s.target_id
+        WHERE v.review IS NOT NULL AND v.human_result = '' AND v.is_closed = 0
               AND (v.updated_at, v.session_id, v.item_id) > (?, ?, ?)
-              AND s.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
         ORDER BY v.updated_at, v.session_id, v.item_id LIMIT ?
     """
     return many(ReviewEntry, reader.execute(sql, (*(after or ("", "", "")), limit)))

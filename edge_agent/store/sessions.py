@@ -3,6 +3,7 @@
 Rules of this file:
 - SQL only; which status may follow which is `inspection.rules`' to say.
 - Lists page by key (started_at, id), never by offset: page 10,000 costs what page 1 does.
+- Every mix of filters reads one index in its order, so a list costs its length whether much or nothing matches.
 """
 
 from __future__ import annotations
@@ -13,6 +14,15 @@ from typing import Any
 
 from edge_agent.models import Session, SessionStatus, Target
 from edge_agent.store.records import columns, many, one
+
+HISTORY_INDEXES = {
+    (): "idx_inspection_sessions_started",
+    ("status",): "idx_inspection_sessions_status_started",
+    ("product_id", "status"): "idx_inspection_sessions_product_status",
+    ("user_id", "status"): "idx_inspection_sessions_user_status",
+    ("user_id", "product_id", "status"): "idx_inspection_sessions_user_product_status",
+}
+"""Columns held equal → the index that has them first, then started_at and id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +63,7 @@ def get_target(reader: sqlite3.Connection, target_id: str) -> Target | None:
 
 def find_target(reader: sqlite3.Connection, qr_code: str) -> Target | None:
     """The newest target with exactly this code."""
-    sql = (
-        f"SELECT {columns(Target)} FROM inspection_targets WHERE qr_code = ? "
-        "ORDER BY created_at DESC, id DESC LIMIT 1"
-    )
+    sql = f"SELECT {columns(Target)} FROM inspection_targets WHERE qr_code = ? ORDER BY id DESC LIMIT 1"
     return one(Target, reader.execute(sql, (qr_code,)))
 
 
@@ -125,29 +132,42 @@ def list_sessions(
     reader: sqlite3.Connection, wanted: HistoryFilter, after: tuple[str, str] | None, limit: int
 ) -> list[SessionSummary]:
     """Newest first; `after` = (started_at, id) of the last line of the page before."""
-    where: list[str] = []
-    args: list[Any] = []
-    for column, value in (
-        ("s.product_id = ?", wanted.product_id),
-        ("s.user_id = ?", wanted.user_id),
-        ("s.status = ?", wanted.status),
-        ("s.started_at >= ?", wanted.since),
-        ("s.started_at < ?", wanted.until),
-    ):
-        if value is not None:
-            where.append(column)
-            args.append(value)
-    if after is not None:
+    parts = [_history(wanted, status, after) for status in _statuses(wanted)]
+    sql = " UNION ALL ".join(text for text, _ in parts) + " ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+    args = [value for _, values in parts for value in values]
+    return many(SessionSummary, reader.execute(sql, (*args, limit)))
+
+
+def _statuses(wanted: HistoryFilter) -> list[SessionStatus | None]:
+    """One list per status, to be merged, where the index begins with product or inspector and status."""
+    if wanted.status is not None:
+        return [wanted.status]
+    return [None] if wanted.product_id is None and wanted.user_id is None else list(SessionStatus)
+
+
+def _history(
+    wanted: HistoryFilter, status: SessionStatus | None, after: tuple[str, str] | None
+) -> tuple[str, list[Any]]:
+    """SELECT and arguments of the sessions in one status (None = any), along the index for this mix."""
+    equal = {"user_id": wanted.user_id, "product_id": wanted.product_id, "status": status}
+    used = {column: value for column, value in equal.items() if value is not None}
+    where, args = [f"s.{column} = ?" for column in used], [*used.values()]
+    if wanted.since is not None:
+        where.append("s.started_at >= ?")
+        args.append(wanted.since)
+    if after is not None and (wanted.until is None or after[0] < wanted.until):
         where.append("(s.started_at, s.id) < (?, ?)")
         args.extend(after)
-    clause = f"WHERE {' AND '.join(where)}" if where else ""
+    elif wanted.until is not None:
+        where.append("s.started_at < ?")
+        args.append(wanted.until)
     sql = f"""
         SELECT s.id, s.status, s.final_result, s.started_at, s.completed_at, s.product_id, s.user_id,
                s.source, s.target_id, t.product_code, t.batch_id, t.serial_no, t.qr_code
-        FROM inspection_sessions s JOIN inspection_targets t ON t.id = s.target_id
-        {clause} ORDER BY s.started_at DESC, s.id DESC LIMIT ?
-    """
-    return many(SessionSummary, reader.execute(sql, (*args, limit)))
+        FROM inspection_sessions s INDEXED BY {HISTORY_INDEXES[tuple(used)]}
+             CROSS JOIN inspection_targets t ON t.id = s.target_id
+        {f"WHERE {' AND '.join(where)}" if where else ""}"""
+    return sql, args
 
 
 def list_targets(

@@ -278,6 +278,7 @@ def verdict_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
         LEFT JOIN human_verification_results h ON h.id = (
             SELECT id FROM human_verification_results WHERE session_id = v.session_id AND item_id = v.item_id
             ORDER BY id DESC LIMIT 1)
+        JOIN inspection_sessions s ON s.id = v.session_id
         WHERE v.ai_result_id IS NOT a.id OR v.image_id IS NOT a.image_id
            OR v.ai_result <> coalesce(a.overall_result, '') OR v.weight <> coalesce(a.sample_weight, 1)
            OR v.review IS NOT CASE WHEN a.overall_result <> 'OK' THEN a.overall_result
@@ -286,6 +287,7 @@ def verdict_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
            OR v.reason_code <> coalesce(h.reason_code, '') OR v.user_id <> coalesce(h.user_id, 0)
            OR v.verification_time <> coalesce(h.verification_time, 0)
            OR NOT (v.updated_at IS a.created_at OR v.updated_at IS h.created_at)
+           OR v.is_closed <> (s.status IN ('COMPLETED', 'FAILED', 'CANCELLED'))
         """
     ):
         yield Fault(
@@ -298,35 +300,6 @@ def verdict_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
                     WHERE v.session_id = r.session_id AND v.item_id = r.item_id)"""
         ):
             yield Fault("verdict-wrong", f"session {row[0]} item {row[1]}", f"{table} has a verdict for it")
-
-
-DAILY = {
-    "daily_verdicts": """
-        SELECT s.work_day, s.product_id, v.item_id, v.user_id, v.ai_result, v.human_result, v.reason_code,
-               count(*), sum(v.weight), sum(v.verification_time)
-        FROM item_verdicts v JOIN inspection_sessions s ON s.id = v.session_id
-        GROUP BY 1, 2, 3, 4, 5, 6, 7""",
-    "daily_sessions": """
-        SELECT work_day, product_id, coalesce(user_id, 0), status, coalesce(final_result, ''), count(*),
-               sum(max(0.0, coalesce((julianday(completed_at) - julianday(started_at)) * 86400.0, 0.0)))
-        FROM inspection_sessions WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED')
-        GROUP BY 1, 2, 3, 4, 5""",
-}
-DAILY_KEY = {"daily_verdicts": 7, "daily_sessions": 5}
-
-
-def daily_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
-    """Daily counts that differ from counting again; sums may differ by rounding."""
-    for table, recount in DAILY.items():
-        width = DAILY_KEY[table]
-        counted = {tuple(row)[:width]: tuple(row)[width:] for row in reader.execute(recount)}
-        stored = {tuple(row)[:width]: tuple(row)[width:] for row in reader.execute(f"SELECT * FROM {table}")}
-        nothing = (0,) * len(next(iter([*counted.values(), *stored.values()]), ()))
-        for key in sorted(counted.keys() | stored.keys(), key=repr):
-            here, again = stored.get(key, nothing), counted.get(key, nothing)
-            if any(abs(a - b) > 1e-3 + 1e-6 * abs(b) for a, b in zip(here, again, strict=True)):
-                subject = f"{table} {'/'.join(str(part) for part in key)}"
-                yield Fault("count-wrong", subject, f"it says {here[0]}, counting again gives {again[0]}")
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -304,6 +304,7 @@ def test_a_cut_off_run_counts_only_while_the_daemon_is_not_running(store: Store)
         "weight = 7",
         "image_id = 'other'",
         "updated_at = '2026-01-01T00:00:00.000Z'",
+        "is_closed = 0",
     ],
 )
 def test_a_wrong_verdict_is_found(store: Store, change: str) -> None:
@@ -326,12 +327,18 @@ def test_a_missing_verdict_is_found(store: Store) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE daily_verdicts SET verdict_count = verdict_count + 1 WHERE verdict_count > 0",
-        "UPDATE daily_verdicts SET weight_sum = weight_sum + 0.5 WHERE verdict_count > 0",
-        "DELETE FROM daily_verdicts",
-        "UPDATE daily_sessions SET session_count = 0",
-        "UPDATE daily_sessions SET cycle_time_s = cycle_time_s - 1",
-        "INSERT INTO daily_sessions VALUES ('2026-01-01', 'plate', 0, 'COMPLETED', 'OK', 1, 0)",
+        "UPDATE verdict_counts SET verdict_count = verdict_count + 1 WHERE verdict_count > 0",
+        "UPDATE verdict_counts SET weight_sum = weight_sum + 0.5 WHERE subject = 0 AND user_id = -1",
+        "UPDATE verdict_counts SET verification_time_s = 0 WHERE subject = 1 AND period % 100 = 99",
+        "DELETE FROM verdict_counts",
+        "DELETE FROM verdict_counts WHERE subject = 2 AND user_id = 1",
+        "UPDATE reason_counts SET ng_count = 2 WHERE user_id = -1",
+        "UPDATE reason_counts SET reason_code = 'dent'",
+        "DELETE FROM reason_counts",
+        "UPDATE session_counts SET session_count = 0",
+        "UPDATE session_counts SET cycle_time_s = cycle_time_s - 1 WHERE subject = 1 AND user_id = 1",
+        "INSERT INTO session_counts VALUES (1, 1, 20260101, 'COMPLETED', 'OK', 1, 0)",
+        "DELETE FROM count_subjects WHERE item_id <> ''",
     ],
 )
 def test_a_wrong_count_is_found(store: Store, sql: str) -> None:

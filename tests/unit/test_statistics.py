@@ -8,7 +8,7 @@ from edge_agent.inspection.statistics import (
     agreement,
     cohen_kappa,
     gwet_ac1,
-    period_of,
+    week_of,
     wilson,
     yields,
 )
@@ -82,7 +82,7 @@ def test_yield_counts_completed_sessions_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "expected"), [("day", "2027-01-03"), ("week", "2026-W53"), ("month", "2027-01")]
+    ("day", "expected"), [("2027-01-03", "2026-W53"), ("2027-01-04", "2027-W01"), ("2024-12-30", "2025-W01")]
 )
-def test_days_fall_into_iso_weeks_and_months(period: str, expected: str) -> None:
-    assert period_of("2027-01-03", period) == expected
+def test_days_fall_into_iso_weeks(day: str, expected: str) -> None:
+    assert week_of(day) == expected

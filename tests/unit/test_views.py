@@ -126,8 +126,13 @@ def test_weeks_and_months_are_summed_from_days() -> None:
         SessionCount((day,), "COMPLETED", "OK", 1, 1.0) for day in ("2026-11-22", "2026-11-23", "2026-12-01")
     ]
     assert [key for key, _ in grouped(days, "week")] == ["2026-W47", "2026-W48", "2026-W49"]
-    assert [(key, len(rows)) for key, rows in grouped(days, "month")] == [("2026-11", 2), ("2026-12", 1)]
+    assert [(key, len(rows)) for key, rows in grouped([*days, days[0]], "day")] == [
+        ("2026-11-22", 2),
+        ("2026-11-23", 1),
+        ("2026-12-01", 1),
+    ]
     assert grouped(days, None) == []
     assert columns_of("week") == ("day",)
     assert columns_of("item") == ("item",)
+    assert columns_of("month") == ("month",)
     assert columns_of(None) == ()

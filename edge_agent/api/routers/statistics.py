@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Query
 
@@ -17,7 +17,7 @@ from edge_agent.api.bodies.figures import (
     YieldGroup,
     YieldTable,
 )
-from edge_agent.inspection.statistics import agreement, period_of, yields
+from edge_agent.inspection.statistics import agreement, week_of, yields
 from edge_agent.store.statistics import (
     GroupBy,
     SessionCount,
@@ -30,7 +30,6 @@ from edge_agent.store.statistics import (
 
 router = APIRouter(prefix="/statistics", tags=["statistics"])
 
-Period = Literal["day", "week", "month"]
 C = TypeVar("C", VerdictCount, SessionCount)
 
 
@@ -93,20 +92,17 @@ def get_reasons(_who: Anyone, has: Has, wanted: Wanted) -> ReasonTable:
 
 
 def columns_of(group_by: str | None) -> Sequence[GroupBy]:
-    """What the store groups by: weeks and months are summed up from days."""
+    """What the store groups by: weeks are summed up from days."""
     if group_by is None:
         return ()
-    names: dict[str, GroupBy] = {"product": "product", "item": "item", "inspector": "inspector"}
-    return (names.get(group_by, "day"),)
+    return ("day",) if group_by == "week" else (cast("GroupBy", group_by),)
 
 
 def grouped(counts: Iterable[C], group_by: str | None) -> list[tuple[str, list[C]]]:
     """The counts of each group, groups in order; none when nothing was asked for."""
     if group_by is None:
         return []
-    name: Callable[[str], str] = str
-    if group_by in ("week", "month"):
-        name = lambda day: period_of(day, group_by)  # noqa: E731
+    name: Callable[[str], str] = week_of if group_by == "week" else str
     found: dict[str, list[C]] = {}
     for count in counts:
         found.setdefault(name(count.group[0]), []).append(count)
