@@ -45,8 +45,9 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
             on_ready(url)
 
         stack.callback(withdraw, config.data_dir)
+        server = _Server(create_app(services), supervisor, clock, ready)
         gc.freeze()  # what the start made stays; walking it in every full collection took 60 ms of a request
-        _Server(create_app(services), supervisor, clock, ready).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
