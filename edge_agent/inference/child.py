@@ -6,7 +6,8 @@ Rules of this file:
 - One thread reads, so that the end of the input (the daemon is gone) ends the process at once, even in
   the middle of a network's run. One thread works, in the order asked.
 - Pictures are drawn between jobs: they wait while somebody waits for a verdict, but never pile up
-  beyond `MAX_DRAWINGS` or `MAX_DRAWING_BYTES`, and none is dropped.
+  beyond `MAX_DRAWINGS` or `MAX_DRAWING_BYTES`. None is dropped but thumbnails, which are made again when
+  somebody asks for them.
 - Interrupt and termination signals are the daemon's affair: it lets this process finish its work.
 """
 
@@ -21,7 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from edge_agent.inference.wire import MAX_LINE_BYTES, Message, decode, encode, error_document
@@ -29,6 +30,8 @@ from edge_agent.inference.wire import MAX_LINE_BYTES, Message, decode, encode, e
 if TYPE_CHECKING:
     from edge_agent.inference.workbench import Drawing, Workbench
 
+LULL_S = 0.02
+"""A verdict is worth more than a picture: drawing begins when no job has come for so long."""
 MAX_DRAWINGS = 4
 MAX_DRAWING_BYTES = 64 << 20
 PR_SET_PDEATHSIG = 1
@@ -91,17 +94,29 @@ def _receive(inbox: SimpleQueue[bytes]) -> None:
 def _serve(inbox: SimpleQueue[bytes], channel: Channel, bench: Workbench) -> None:
     drawings: deque[Drawing] = deque()
     while True:
-        if drawings and (inbox.empty() or _is_too_much(drawings)):
+        try:
+            line = inbox.get(timeout=LULL_S if drawings else None)
+        except Empty:
             _draw(drawings.popleft(), channel)
             continue
-        drawing = _answer(decode(inbox.get()), channel, bench)
+        drawing = _answer(decode(line), channel, bench)
         if drawing:
             drawings.append(drawing)
+        while _is_too_much(drawings):
+            _make_room(drawings, channel)
+
+
+def _make_room(drawings: deque[Drawing], channel: Channel) -> None:
+    oldest = drawings.popleft()
+    if oldest.is_spare:
+        channel.send(oldest.serial, "rendered", paths=[])
+    else:
+        _draw(oldest, channel)
 
 
 def _is_too_much(drawings: deque[Drawing]) -> bool:
     held = sum(drawing.pixels.nbytes for drawing in drawings)
-    return len(drawings) >= MAX_DRAWINGS or held >= MAX_DRAWING_BYTES
+    return len(drawings) > MAX_DRAWINGS or held > MAX_DRAWING_BYTES
 
 
 def _answer(message: Message, channel: Channel, bench: Workbench) -> Drawing | None:

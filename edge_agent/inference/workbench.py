@@ -38,12 +38,16 @@ MAX_DEFINITIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Pictures still to be made of a job whose verdict is out."""
+    """Pictures still to be made of a job whose verdict is out.
+
+    `is_spare`: only a thumbnail, which can be made again when somebody asks for it.
+    """
 
     serial: int
     prefix: Path
     pixels: Pixels
     pictures: Callable[[], Pictures]
+    is_spare: bool
 
     def write(self) -> list[str]:
         """The paths written; raises InferenceFailed or OSError."""
@@ -110,8 +114,12 @@ class Workbench:
         drawing = None
         if message["derived"]:
             pictures = result.pictures if result else Pictures
-            drawing = Drawing(serial, Path(message["derived"]), pixels, pictures)
+            drawing = Drawing(serial, Path(message["derived"]), pixels, pictures, self._is_spare(message))
         return (result_document(result) if result else None), drawing
+
+    def _is_spare(self, message: Message) -> bool:
+        plan = self._plans.get(message["plan_sha256"] or "")
+        return plan is not None and plan.outputs.keys().isdisjoint(("overlay", "heatmap"))
 
     def _run(self, pixels: Pixels, message: Message) -> RunResult:
         stated = message["calibration"]
