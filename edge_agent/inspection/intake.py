@@ -319,7 +319,7 @@ class Intake:
             self._sessions.progress(tx, session)
         elif outcome is not None:
             verdict.set_result(self._insert_verdict(tx, flight.run, session, outcome))
-        elif session.status is not SessionStatus.IN_PROGRESS:
+        elif session.status is SessionStatus.PENDING:
             self._sessions.move(tx, session, SessionStatus.IN_PROGRESS)
         return Added(image, verdict)
 
