@@ -58,9 +58,9 @@ from edge_agent.store.database import Database, insert
 from edge_agent.store.records import row_of
 
 SYNC_THREADS = 4
-PATIENCE_S = 0.003
-"""How long a durable file waits for a verdict that is nearly there, to save a transaction. It costs a longer
-run nothing: the row's transaction is over well before such a run ends."""
+PATIENCE_S = 0.015
+"""How long the row of a durable file waits, per image, for the verdict: most networks answer in that time, and
+row and verdict are then one transaction. Nobody has been told yet that the image is taken."""
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ class Intake:
         return Run(image_id, item, scan, mime_type, pipeline, paths, self._pool.submit(job), attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
-        wait([flight.run.ticket.result for flight in flights], PATIENCE_S)
+        wait([flight.run.ticket.result for flight in flights], PATIENCE_S * len(flights))
         early = {flight: outcome_now(flight.run) for flight in flights}
         answers: dict[InFlight, Added | AgentError] = {}
         try:
