@@ -40,7 +40,13 @@ from edge_agent.inspection.runs import (
     outcome_of,
 )
 from edge_agent.inspection.sessions import Notify, Sessions
-from edge_agent.inspection.verdicts import Judged, build_result, insert_result, state_after
+from edge_agent.inspection.verdicts import (
+    Judged,
+    build_result,
+    criteria_sha256,
+    insert_result,
+    state_after,
+)
 from edge_agent.models import (
     AGENT,
     Actor,
@@ -53,7 +59,7 @@ from edge_agent.models import (
     SnapshotItem,
     Target,
 )
-from edge_agent.store import images, results
+from edge_agent.store import images, results, sessions
 from edge_agent.store.database import Database, insert
 from edge_agent.store.records import row_of
 
@@ -165,7 +171,8 @@ class Intake:
                 return Added(known, verdict, is_duplicate=True)
 
         def place(tx: sqlite3.Connection) -> Session:
-            return open_session(tx, session_id)[0]
+            unchanged = sessions.version_of(tx, session_id) == session.version
+            return session if unchanged else open_session(tx, session_id)[0]
 
         capture = Capture(data, sha256, info, item, scan_facts(target), source, origin, actor, place)
         [added] = self.finish([self.begin(capture)])
@@ -270,7 +277,9 @@ class Intake:
             deadline_s=self._config.inference_deadline_s,
             derived=self._config.data_dir / "derived" / image_id,
         )
-        return Run(image_id, item, scan, mime_type, pipeline, paths, self._pool.submit(job), attempts)
+        ticket = self._pool.submit(job)
+        sha256 = criteria_sha256(item.criteria)  # while the run is under way
+        return Run(image_id, item, scan, mime_type, pipeline, paths, ticket, sha256, attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
         wait([flight.run.ticket.result for flight in flights], PATIENCE_S * len(flights))
@@ -326,7 +335,7 @@ class Intake:
     def _insert_verdict(
         self, tx: sqlite3.Connection, run: Run, session: Session, outcome: JobResult | AgentError
     ) -> AiInspection:
-        judged = Judged(run.image_id, session.id, run.item.id, run.pipeline, run.item.criteria, outcome)
+        judged = Judged(run.image_id, session.id, run.item.id, run.pipeline, run.criteria_sha256, outcome)
         result = build_result(judged, self._clock, self._config.review_share)
         insert_result(tx, result)
         self._sessions.progress(tx, session)

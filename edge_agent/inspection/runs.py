@@ -29,6 +29,7 @@ class Run:
     pipeline: RunningPipeline | None
     paths: tuple[Path, ...]
     ticket: Ticket
+    criteria_sha256: str
     attempts: int = 1
 
 

@@ -32,7 +32,7 @@ class Judged:
     session_id: str
     item_id: str
     pipeline: RunningPipeline | None
-    criteria: Mapping[str, Any]
+    criteria_sha256: str
     outcome: JobResult | AgentError
 
 
@@ -61,7 +61,7 @@ def build_result(judged: Judged, clock: Clock, review_share: float) -> AiInspect
         pipeline_id=pipeline.id if pipeline else None,
         pipeline_version=pipeline.definition_version if pipeline else None,
         pipeline_sha256=pipeline.sha256 if pipeline else None,
-        criteria_sha256=criteria_sha256(judged.criteria),
+        criteria_sha256=judged.criteria_sha256,
         model_sha256s=models,
         provider=provider,
         sample_weight=sample_weight(result, review_share, clock.random(4)),

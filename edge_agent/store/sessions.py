@@ -67,6 +67,12 @@ def find_target(reader: sqlite3.Connection, qr_code: str) -> Target | None:
     return one(Target, reader.execute(sql, (qr_code,)))
 
 
+def version_of(reader: sqlite3.Connection, session_id: str) -> int | None:
+    """The session's row version: what was read of it before still holds while this is the same."""
+    row = reader.execute("SELECT version FROM inspection_sessions WHERE id = ?", (session_id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def get_session(reader: sqlite3.Connection, session_id: str) -> Session | None:
     sql = f"SELECT {columns(Session)} FROM inspection_sessions WHERE id = ?"
     return one(Session, reader.execute(sql, (session_id,)))
