@@ -54,13 +54,20 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sources() -> set[str]:
     """Every file of the packages, and the schema where the wheel puts it."""
-    top = [*(ROOT / "edge_agent").rglob("*"), *(ROOT / "sync_protocol").rglob("*")]
+    packages = ("edge_agent", "central_server", "sync_protocol")
     ours = {
         path.relative_to(ROOT).as_posix()
-        for path in top
+        for package in packages
+        for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    schema = {f"edge_agent/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "schema").rglob("*.sql")}
+    owners = {"sqlite": "edge_agent", "postgresql": "central_server"}
+    schema = {
+        f"{owner}/{path.relative_to(ROOT).as_posix()}"
+        for kind, owner in owners.items()
+        for path in (ROOT / "schema").rglob("*.sql")
+        if kind in (path.stem, path.parent.name)
+    }
     return ours | schema
 
 
