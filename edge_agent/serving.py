@@ -46,6 +46,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
 
         stack.callback(withdraw, config.data_dir)
         server = _Server(create_app(services), supervisor, clock, ready)
+        gc.enable()
         gc.freeze()  # what the start made stays; walking it in every full collection took 60 ms of a request
         server.run(sockets=[listener])
 
