@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import BadInput
+from edge_agent.inference import codes
 from edge_agent.inference.install import install_package, verify_package
-from edge_agent.inference.steps.base import Environment, Located
-from edge_agent.inference.steps.catalogue import STEP_TYPES
-from edge_agent.inference.steps.registry import IMPLEMENTATIONS
-from edge_agent.inference.values import Frame, RunContext
 from edge_agent.inference.wire import Message
 from edge_agent.inference.workbench import Workbench
 
@@ -87,17 +84,9 @@ def dry_run(
 
 def read_codes(bench: Workbench, path: str, formats: list[str] | None = None) -> Message:
     """Codes in a picture: {codes: [{format, text, box_px}]}, from top to bottom."""
-    pixels = bench.decode_job({"paths": [path]})
-    parameters = STEP_TYPES["code.read"].parse({"formats": formats} if formats else {})
-    context = RunContext(criteria={}, scan={}, calibration=None, now="")
-    env = Environment(context, {}, bench.template, _no_reader)
-    found: Located[Any] = IMPLEMENTATIONS["code.read"](parameters, env, image=Frame(pixels))["codes"]
-    codes = [{"format": code.format, "text": code.text, "box_px": list(code.box_px)} for code in found.value]
-    return {"codes": codes}
-
-
-def _no_reader() -> Any:
-    raise BadInput("reading codes needs no text reader")
+    found = codes.read_codes(bench.decode_job({"paths": [path]}), formats or codes.FORMATS)
+    documents = [{"format": code.format, "text": code.text, "box_px": list(code.box_px)} for code in found]
+    return {"codes": documents}
 
 
 REQUESTS: Mapping[str, Callable[..., Message]] = {

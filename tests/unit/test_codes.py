@@ -8,8 +8,8 @@ import pytest
 import zxingcpp
 from numpy.typing import NDArray
 
-from edge_agent.capture.codes import FORMATS, read_codes
 from edge_agent.errors import BadImage, BadInput
+from edge_agent.inference.codes import FORMATS, read_codes
 
 CONTENTS = {
     "QRCode": '{"product_code":"PLATE-01","lot":"L26","serial":"0001"}',

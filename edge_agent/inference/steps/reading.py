@@ -11,34 +11,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import zxingcpp
-
+from edge_agent.inference.codes import find_codes
 from edge_agent.inference.steps import parameters as p
 from edge_agent.inference.steps.base import Environment, Located, Outputs, TextReader, failed, to_bgr
-from edge_agent.inference.values import Box, Code, Frame, Pixels, Text
+from edge_agent.inference.values import Frame, Pixels, Text
 
 _NO_EXTRA = "Install the agent with its `ocr` extra on this machine, then inspect the image again."
 
 
 def codes(with_: p.CodeReading, env: Environment, *, image: Frame) -> Outputs:
     """All codes read, from top to bottom; boxes in the picture's pixels."""
-    formats = zxingcpp.barcode_formats_from_str(",".join(with_.formats))
-    hard = with_.try_harder
-    read = zxingcpp.read_barcodes(
-        image.pixels, formats=formats, try_rotate=hard, try_downscale=hard, try_invert=hard
-    )
-    found = [Code(code.format.name, code.text, _box(code.position)) for code in read if code.valid]
-    return {"codes": Located(tuple(sorted(found, key=_reading_order)), image.to_original)}
-
-
-def _reading_order(code: Code) -> tuple[float, float, str]:
-    return code.box_px[1], code.box_px[0], code.text
-
-
-def _box(position: Any) -> Box:
-    corners = (position.top_left, position.top_right, position.bottom_right, position.bottom_left)
-    xs, ys = [corner.x for corner in corners], [corner.y for corner in corners]
-    return float(min(xs)), float(min(ys)), float(max(xs) - min(xs)), float(max(ys) - min(ys))
+    found = find_codes(image.pixels, with_.formats, try_harder=with_.try_harder)
+    return {"codes": Located(found, image.to_original)}
 
 
 def text(with_: p.TextReading, env: Environment, *, image: Frame) -> Outputs:

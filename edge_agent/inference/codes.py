@@ -35,19 +35,35 @@ def read_codes(picture: Pixels | bytes, formats: Sequence[str] = FORMATS) -> tup
             hint=f"Use any of: {', '.join(FORMATS)}.",
         )
     pixels = decode(picture, probe(picture)) if isinstance(picture, bytes) else picture
-    found = tuple(_with_zxing(pixels, formats))
-    if not found and "QRCode" in formats:
+    return find_codes(pixels, formats, try_harder=True)
+
+
+def find_codes(pixels: Pixels, formats: Sequence[str], *, try_harder: bool) -> tuple[Code, ...]:
+    """As `read_codes`, for formats the caller has checked (any that zxing-cpp names).
+
+    `try_harder` also looks for rotated, inverted and reduced codes, and lets OpenCV try.
+    """
+    found = tuple(_with_zxing(pixels, formats, try_harder))
+    if not found and try_harder and "QRCode" in formats:
         found = tuple(_with_opencv(pixels))
     return tuple(sorted(found, key=lambda code: (code.box_px[1], code.box_px[0], code.format)))
 
 
-def _with_zxing(pixels: Pixels, formats: Sequence[str]) -> Iterable[Code]:
+def _with_zxing(pixels: Pixels, formats: Sequence[str], hard: bool) -> Iterable[Code]:
     import zxingcpp
 
     from edge_agent.inference.values import Code
 
     wanted = zxingcpp.barcode_formats_from_str("|".join(formats))
-    for barcode in zxingcpp.read_barcodes(pixels, formats=wanted, text_mode=zxingcpp.TextMode.Plain):
+    read = zxingcpp.read_barcodes(
+        pixels,
+        formats=wanted,
+        text_mode=zxingcpp.TextMode.Plain,
+        try_rotate=hard,
+        try_downscale=hard,
+        try_invert=hard,
+    )
+    for barcode in read:
         place = barcode.position
         corners = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
         yield Code(_name(barcode.format.name), barcode.text, _box((at.x, at.y) for at in corners))
