@@ -57,9 +57,9 @@ wheel: $(VENV)/.dev     ## dist/*.whl
 LOCK = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
        --no-emit-index-url --no-emit-find-links --upgrade
 lock: $(BIN)/uv         ## re-pin requirements/*.txt
-	$(LOCK) --extra ocr pyproject.toml -o requirements/product.txt
-	$(LOCK) --extra ocr --extra central --group dev -c requirements/product.txt pyproject.toml -o requirements/dev.txt
-	printf 'hatchling\neditables\n' | $(LOCK) - -o requirements/build.txt
+	$(LOCK) --extra ocr --extra central --extra embedded pyproject.toml -o requirements/product.txt
+	$(LOCK) --extra ocr --extra central --extra embedded --group dev -c requirements/product.txt pyproject.toml -o requirements/dev.txt
+	printf 'hatchling\neditables\nnodejs-wheel-binaries\n' | $(LOCK) - -o requirements/build.txt
 	printf 'uv\n' | $(LOCK) - -o requirements/bootstrap.txt
 
 clean:           ## remove what make made

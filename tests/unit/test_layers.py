@@ -36,6 +36,7 @@ LAYERS = [
     ["edge_agent.masters"],
     ["edge_agent.check"],
     ["edge_agent.backup"],
+    ["edge_agent.sync"],
     ["edge_agent.health"],
     ["edge_agent.doctor"],
     ["edge_agent.capture"],
@@ -49,7 +50,11 @@ LAYERS = [
 LAYERS[2] += ["central_server", "central_server.errors"]
 LAYERS[3] += ["central_server.facts"]
 LAYERS[4] += ["central_server.incoming"]
-LAYERS[6] += ["central_server.store"]
+LAYERS[6] += ["central_server.store", "central_server.objects", "central_server.config"]
+LAYERS[10] += ["central_server.masters", "central_server.devices", "central_server.statistics"]
+LAYERS[17] += ["central_server.api"]
+LAYERS[19] += ["central_server.embedded", "central_server.daemon"]
+LAYERS[21] += ["central_server.cli"]
 FREE_WITHIN_A_LINE = {0, 1}  # words and settings: nothing there does anything
 TYPES_OF_SQLITE3 = {f"sqlite3.{name}" for name in ("Connection", "Cursor", "Row", "IntegrityError")}
 PURE = (
