@@ -15,7 +15,7 @@ from sync_protocol.canonical import sha256_hex
 from sync_protocol.checksums import seal
 from sync_protocol.messages import Change, Page
 
-VIEWS = {"masters": "sync_masters"}
+VIEWS = {"masters": "sync_masters", "decisions": "sync_decisions"}
 MAX_ROWS = 2000
 MAX_BYTES = 1 << 20
 

@@ -29,22 +29,25 @@ def add_user(tx: psycopg.Connection[Any], full_name: str = "") -> str:
     return user_id
 
 
-def start(database: Database) -> tuple[int, str]:
+def start(database: Database, space: str = "masters") -> tuple[int, str]:
     """The space's head and the epoch: where a test's own changes begin."""
+    sql = "SELECT version, server_epoch::text FROM sync_spaces, server_state WHERE space = %s"
     with database.snapshot() as tx:
-        (row,) = tx.execute("SELECT version, server_epoch::text FROM sync_spaces, server_state").fetchall()
+        (row,) = tx.execute(sql, (space,)).fetchall()
     return int(str(row[0])), str(row[1])
 
 
-def pulled(database: Database, cursor: int, epoch: str, max_bytes: int = 1 << 20) -> list[Change]:
+def pulled(
+    database: Database, cursor: int, epoch: str, max_bytes: int = 1 << 20, space: str = "masters"
+) -> list[Change]:
     found: list[Change] = []
     while True:
-        page = pull(database, "masters", cursor, epoch, max_bytes)
+        page = pull(database, space, cursor, epoch, max_bytes)
         assert page.from_cursor == cursor
         found += page.changes
         cursor = page.to_cursor
         if not page.has_more:
-            assert cursor == start(database)[0]
+            assert cursor == start(database, space)[0]
             return found
 
 
@@ -94,6 +97,70 @@ def test_every_table_of_the_space_arrives_in_the_edges_columns(database: Databas
         assert len(row["created_at"]) == len("2026-11-23T04:05:06.789Z")
     assert json.loads(found[0].data)["full_name"] == NASTY
     assert json.loads(json.loads(found[1].data)["definition"]) == {"a": None, "z": [1.5, "ü"]}
+
+
+WIRE = {
+    "model_packages": {
+        "id": "018f0000-0000-7000-8000-000000000101",
+        "name": "plate",
+        "version": "1.0.0",
+        "task": "classification",
+        "archive_sha256": "a" * 64,
+        "archive_size": 5_000_000_000,
+        "model_sha256": "b" * 64,
+        "manifest": '{"golden": [], "threshold": 0.50}',
+        "is_active": 0,
+        "created_at": "2026-11-23T04:05:06.789Z",
+        "updated_at": "2026-11-23T04:05:07.000Z",
+    },
+    "assets": {
+        "id": "018f0000-0000-7000-8000-000000000102",
+        "sha256": "c" * 64,
+        "size": 12,
+        "created_at": "2026-11-23T04:05:06.789Z",
+    },
+    "central_decisions": {
+        "id": "018f0000-0000-7000-8000-000000000103",
+        "session_id": "018f0000-0000-7000-8000-000000000104",
+        "item_id": None,
+        "final_result": "NG",
+        "reason": NASTY,
+        "decided_at": "2026-11-23T04:05:06.789Z",
+        "version": 1,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("space", "table"),
+    [("masters", "model_packages"), ("masters", "assets"), ("decisions", "central_decisions")],
+)
+def test_what_only_the_centre_keeps_so_arrives_as_it_is_stored(
+    database: Database, space: str, table: str
+) -> None:
+    row: dict[str, Any] = dict(WIRE[table])
+    if table == "central_decisions":
+        with database.write() as tx:
+            row["decided_by"] = add_user(tx)
+    cursor, epoch = start(database, space)
+    with database.write() as tx:
+        sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})"
+        tx.execute(sql.encode(), [bool(v) if k == "is_active" else v for k, v in row.items()])
+    (found,) = pulled(database, cursor, epoch, space=space)
+    assert (found.table, found.id, found.version) == (table, row["id"], cursor + 1)
+    assert found.data.encode() == canonical_row(row)
+
+
+def test_a_commit_tells_listeners_which_space_changed(url: str, database: Database) -> None:
+    with psycopg.connect(url, autocommit=True) as listening:
+        listening.execute("LISTEN sync")
+        with psycopg.connect(url) as writing:
+            add_user(writing)
+            add_user(writing)
+            writing.execute("UPDATE components SET description = '' WHERE false")
+            assert list(listening.notifies(timeout=0)) == []
+        assert [one.payload for one in listening.notifies(timeout=5, stop_after=1)] == ["masters"]
+        assert list(listening.notifies(timeout=0)) == []
 
 
 def test_a_row_appears_once_at_its_newest_and_a_deleted_one_as_its_tombstone(database: Database) -> None:

@@ -28,7 +28,8 @@ CREATE TABLE sync_spaces (
     version           BIGINT NOT NULL DEFAULT 0,   -- of the newest committed change
     tombstone_horizon BIGINT NOT NULL DEFAULT 0    -- tombstones up to this version are forgotten
 );
-INSERT INTO sync_spaces (space) VALUES ('masters');
+-- 'components' is pulled by nobody: its versions are optimistic locks only.
+INSERT INTO sync_spaces (space) VALUES ('masters'), ('decisions'), ('components');
 
 -- A row that was deleted.
 CREATE TABLE sync_tombstones (
@@ -71,11 +72,16 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- After the statement: the counter row holds what was counted.
+-- After the statement: the counter row holds what was counted. Who listens on the channel "sync" hears the space's
+-- name once the transaction has committed, never before.
 CREATE FUNCTION sync_store_version() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    counted BIGINT := current_setting('sync.version_' || TG_ARGV[0])::bigint;
 BEGIN
-    UPDATE sync_spaces SET version = current_setting('sync.version_' || TG_ARGV[0])::bigint
-    WHERE space = TG_ARGV[0];
+    UPDATE sync_spaces SET version = counted WHERE space = TG_ARGV[0] AND version < counted;
+    IF FOUND THEN
+        PERFORM pg_notify('sync', TG_ARGV[0]);
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -117,6 +123,15 @@ CREATE TABLE users (
     row_version   BIGINT NOT NULL DEFAULT 0
 );
 CALL sync_table('users', 'masters');
+
+-- One login of an operator at the centre. The token itself is never stored.
+CREATE TABLE operator_tokens (
+    token_sha256 VARCHAR(64) PRIMARY KEY,
+    user_id      UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at   TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    expires_at   TIMESTAMPTZ(3) NOT NULL
+);
+CREATE INDEX idx_operator_tokens_user ON operator_tokens (user_id);
 
 -- ── pipelines and components ───────────────────────────────────────────────────────────────────────────
 
@@ -166,8 +181,12 @@ CREATE TABLE components (
     output_schema         JSONB,
     resource_requirements JSONB,
     created_at            TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
-    updated_at            TIMESTAMPTZ(3) NOT NULL DEFAULT now()
+    updated_at            TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    is_active             BOOLEAN NOT NULL DEFAULT true,
+    row_version           BIGINT NOT NULL DEFAULT 0,
+    UNIQUE (name, version)
 );
+CALL sync_table('components', 'components');
 
 -- One component's part in a run. execution_id names a pipeline_executions row (history: no foreign key).
 CREATE TABLE component_executions (
@@ -241,6 +260,56 @@ CREATE INDEX idx_inspection_items_target_sequence ON inspection_items_master (ta
 CREATE INDEX idx_inspection_items_pipeline ON inspection_items_master (pipeline_id);
 CALL sync_table('inspection_items_master', 'masters');
 
+-- One version of a model package, verified when it came: it loads, and its golden samples agree. Its files are the
+-- zip that the object store holds as archive_sha256. A version never changes, but for is_active.
+CREATE TABLE model_packages (
+    id             UUID PRIMARY KEY,
+    name           VARCHAR(64) NOT NULL,
+    version        VARCHAR(64) NOT NULL,
+    task           VARCHAR(50) NOT NULL,
+    archive_sha256 VARCHAR(64) NOT NULL,
+    archive_size   BIGINT NOT NULL,                -- bytes
+    model_sha256   VARCHAR(64) NOT NULL,
+    manifest       JSONB NOT NULL,                 -- model.json, complete
+    created_at     TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    updated_at     TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    is_active      BOOLEAN NOT NULL DEFAULT false, -- the version that a pipeline means that names none
+    row_version    BIGINT NOT NULL DEFAULT 0,
+    UNIQUE (name, version)
+);
+CREATE UNIQUE INDEX idx_model_packages_active ON model_packages (name) WHERE is_active;
+CREATE INDEX idx_model_packages_archive ON model_packages (archive_sha256);
+CALL sync_table('model_packages', 'masters');
+
+-- One file that pipelines name as sha256:...: a template, a reference picture. Its bytes are the object sha256.
+CREATE TABLE assets (
+    id          UUID PRIMARY KEY,
+    sha256      VARCHAR(64) NOT NULL UNIQUE,
+    size        BIGINT NOT NULL,                   -- bytes
+    created_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    row_version BIGINT NOT NULL DEFAULT 0
+);
+CALL sync_table('assets', 'masters');
+
+-- ── decisions of the centre ────────────────────────────────────────────────────────────────────────────
+
+-- A supervisor's override of what a device found. Insert-only: deciding again adds the next version, and the highest
+-- one of a session (item_id NULL) or of an item of it is in force.
+CREATE TABLE central_decisions (
+    id           UUID PRIMARY KEY,
+    session_id   UUID NOT NULL,
+    item_id      UUID,                             -- NULL: the whole session
+    final_result TEXT NOT NULL CHECK (final_result IN ('OK', 'NG')),
+    reason       TEXT NOT NULL,
+    decided_by   UUID NOT NULL REFERENCES users (id),
+    decided_at   TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    version      INTEGER NOT NULL CHECK (version > 0),   -- 1, 2, ... of its session or item
+    row_version  BIGINT NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX idx_central_decisions_subject
+    ON central_decisions (session_id, coalesce(item_id, '00000000-0000-0000-0000-000000000000'), version);
+CALL sync_table('central_decisions', 'decisions');
+
 -- ── masters on the wire ────────────────────────────────────────────────────────────────────────────────
 
 CREATE FUNCTION wire(value TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
@@ -251,6 +320,9 @@ CREATE FUNCTION wire(value TIMESTAMPTZ) RETURNS TEXT LANGUAGE sql STABLE AS $$
 $$;
 CREATE FUNCTION wire(value BOOLEAN) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE value WHEN true THEN '1' WHEN false THEN '0' ELSE 'null' END
+$$;
+CREATE FUNCTION wire(value BIGINT) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(value::text, 'null')
 $$;
 CREATE FUNCTION wire(value INTEGER) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(value::text, 'null')
@@ -291,8 +363,33 @@ SELECT row_version, 'inspection_items_master', id::text,
        || ',"updated_at":' || wire(updated_at) || '}'
 FROM inspection_items_master
 UNION ALL
+SELECT row_version, 'model_packages', id::text,
+       '{"archive_sha256":' || wire(archive_sha256) || ',"archive_size":' || wire(archive_size)
+       || ',"created_at":' || wire(created_at) || ',"id":' || wire(id::text) || ',"is_active":' || wire(is_active)
+       || ',"manifest":' || wire(manifest::text) || ',"model_sha256":' || wire(model_sha256)
+       || ',"name":' || wire(name) || ',"task":' || wire(task) || ',"updated_at":' || wire(updated_at)
+       || ',"version":' || wire(version) || '}'
+FROM model_packages
+UNION ALL
+SELECT row_version, 'assets', id::text,
+       '{"created_at":' || wire(created_at) || ',"id":' || wire(id::text) || ',"sha256":' || wire(sha256)
+       || ',"size":' || wire(size) || '}'
+FROM assets
+UNION ALL
 SELECT row_version, table_name, row_id, NULL
 FROM sync_tombstones WHERE space = 'masters';
+
+-- Every decision in the order of commits, in the same form.
+CREATE VIEW sync_decisions AS
+SELECT row_version, 'central_decisions' AS table_name, id::text AS row_id,
+       '{"decided_at":' || wire(decided_at) || ',"decided_by":' || wire(decided_by::text)
+       || ',"final_result":' || wire(final_result) || ',"id":' || wire(id::text)
+       || ',"item_id":' || wire(item_id::text) || ',"reason":' || wire(reason)
+       || ',"session_id":' || wire(session_id::text) || ',"version":' || wire(version) || '}' AS data
+FROM central_decisions
+UNION ALL
+SELECT row_version, table_name, row_id, NULL
+FROM sync_tombstones WHERE space = 'decisions';
 
 -- ── devices ────────────────────────────────────────────────────────────────────────────────────────────
 
