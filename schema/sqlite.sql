@@ -511,6 +511,44 @@ CREATE TABLE sync_state (
     detail              TEXT NOT NULL DEFAULT '{}'
 ) STRICT, WITHOUT ROWID;
 
+-- A page of a space that has come and is not applied yet, as it was sealed. The pages of a space join from cursor to
+-- cursor; together they are one round, which is applied whole or not at all.
+CREATE TABLE pull_pages (
+    id           INTEGER PRIMARY KEY,
+    space        TEXT NOT NULL,
+    from_cursor  INTEGER NOT NULL,
+    to_cursor    INTEGER NOT NULL,
+    server_epoch TEXT NOT NULL,
+    has_more     INTEGER NOT NULL CHECK (has_more IN (0, 1)),
+    page         BLOB NOT NULL,
+    UNIQUE (space, from_cursor)
+) STRICT;
+
+-- A row as it last came from the server: what a digest is made of, and what tells an edited copy.
+CREATE TABLE pulled_rows (
+    table_name TEXT NOT NULL,
+    row_id     TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    sha256     TEXT NOT NULL,                       -- of the row's canonical JSON
+    data       TEXT,                                -- that JSON, where no table here has every column of it
+    PRIMARY KEY (table_name, row_id)
+) STRICT, WITHOUT ROWID;
+
+-- A supervisor's override at the centre. The highest version of a session (item_id NULL) or item is in force. No
+-- foreign key: what was decided about another device's session comes too.
+CREATE TABLE central_decisions (
+    id           TEXT PRIMARY KEY,
+    session_id   TEXT NOT NULL,
+    item_id      TEXT,
+    final_result TEXT NOT NULL CHECK (final_result IN ('OK', 'NG')),
+    reason       TEXT NOT NULL,
+    decided_by   TEXT NOT NULL,                     -- users.server_id
+    decided_at   TEXT NOT NULL,
+    version      INTEGER NOT NULL,                  -- 1, 2, ... of its session or item
+    row_version  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX idx_central_decisions_session ON central_decisions (session_id, version);
+
 -- A change that lost against another: both sides are kept for a person to see.
 CREATE TABLE conflict_log (
     id          TEXT PRIMARY KEY,

@@ -433,6 +433,36 @@ CREATE TABLE sync_state (
     last_sync_timestamp TEXT,
     detail              TEXT NOT NULL DEFAULT '{}'
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE pull_pages (
+    id           INTEGER PRIMARY KEY,
+    space        TEXT NOT NULL,
+    from_cursor  INTEGER NOT NULL,
+    to_cursor    INTEGER NOT NULL,
+    server_epoch TEXT NOT NULL,
+    has_more     INTEGER NOT NULL CHECK (has_more IN (0, 1)),
+    page         BLOB NOT NULL,
+    UNIQUE (space, from_cursor)
+) STRICT;
+CREATE TABLE pulled_rows (
+    table_name TEXT NOT NULL,
+    row_id     TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    sha256     TEXT NOT NULL,
+    data       TEXT,
+    PRIMARY KEY (table_name, row_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE central_decisions (
+    id           TEXT PRIMARY KEY,
+    session_id   TEXT NOT NULL,
+    item_id      TEXT,
+    final_result TEXT NOT NULL CHECK (final_result IN ('OK', 'NG')),
+    reason       TEXT NOT NULL,
+    decided_by   TEXT NOT NULL,
+    decided_at   TEXT NOT NULL,
+    version      INTEGER NOT NULL,
+    row_version  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX idx_central_decisions_session ON central_decisions (session_id, version);
 CREATE TABLE conflict_log (
     id          TEXT PRIMARY KEY,
     entity_type TEXT NOT NULL,
