@@ -14,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
-from central_server.store.changes import pull, sealed
+from central_server.store.changes import pull
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
 from sync_protocol.canonical import sha256_hex
 from sync_protocol.messages import PushOp
+from sync_protocol.wire import pack, write_page
 from tests.central.devices import CLOCK, Device
 from tests.servers import postgres
 
@@ -36,8 +38,12 @@ def many(template: list[PushOp], inspections: int) -> list[PushOp]:
             data = op.data
             for old, new in ids.items():
                 data = data.replace(old, new)
-            changed = {"data": data, "sha256": sha256_hex(data.encode()), "entity_id": ids[op.entity_id]}
-            made.append(op.model_copy(update=changed | {"op_id": CLOCK.new_id(), "seq": 10_000 + len(made)}))
+            changed: dict[str, Any] = {
+                "data": data,
+                "sha256": sha256_hex(data.encode()),
+                "entity_id": ids[op.entity_id],
+            }
+            made.append(op._replace(**changed, op_id=CLOCK.new_id(), seq=10_000 + len(made)))
     return made
 
 
@@ -53,16 +59,16 @@ def push_rate(device: Device, template: list[PushOp], inspections: int, batch: i
 
 
 def pull_rate(database: Database, epoch: str) -> tuple[float, float]:
-    """(rows a second from 0 to the head, milliseconds of a pass with nothing new), pages sealed."""
+    """(rows a second from 0 to the head, milliseconds of a pass with nothing new), pages packed."""
     cursor, rows, start = 0, 0, perf_counter()
     while True:
         page = pull(database, "masters", cursor, epoch)
-        sealed(page)
+        pack(write_page(page))
         rows, cursor = rows + len(page.changes), page.to_cursor
         if not page.has_more:
             break
     took, start = perf_counter() - start, perf_counter()
-    sealed(pull(database, "masters", cursor, epoch))
+    pack(write_page(pull(database, "masters", cursor, epoch)))
     return rows / took, (perf_counter() - start) * 1000
 
 
@@ -90,7 +96,7 @@ def main(inspections: int) -> None:
         with database.snapshot() as tx:
             epoch = str(tx.execute("SELECT server_epoch FROM server_state").fetchall()[0][0])
         found = _medians(lambda: pull_rate(database, epoch))
-        print(f"pull: {found[0]:,.0f} rows/s read, hashed and sealed; nothing new: {found[1]:.1f} ms")
+        print(f"pull: {found[0]:,.0f} rows/s read, hashed and packed; nothing new: {found[1]:.1f} ms")
         database.close()
 
 

@@ -83,7 +83,7 @@ def _read_row(op: PushOp, row: dict[str, Any], members: frozenset[str]) -> Incom
 
 
 def answered(op: PushOp, outcome: Any, code: str = "", detail: str = "") -> OpResult:
-    return OpResult.model_construct(op_id=op.op_id, outcome=outcome, code=code, detail=detail)
+    return OpResult(op.op_id, outcome, code, detail)
 
 
 def rejected(op: PushOp, code: str, detail: str) -> OpResult:

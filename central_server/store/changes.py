@@ -12,7 +12,6 @@ from __future__ import annotations
 from central_server.errors import Refused
 from central_server.store.database import Connection, Database
 from sync_protocol.canonical import sha256_hex
-from sync_protocol.checksums import seal
 from sync_protocol.messages import Change, Page
 
 VIEWS = {"masters": "sync_masters", "decisions": "sync_decisions"}
@@ -59,11 +58,6 @@ def pull(
     )
 
 
-def sealed(page: Page) -> bytes:
-    """The page as it is sent, checksum last."""
-    return seal(page.model_dump_json().encode())
-
-
 def forget_tombstones(tx: Connection, space: str, older_than_days: int) -> None:
     """Deletes old tombstones; a device whose cursor is older starts again from 0."""
     tx.execute(FORGET, (space, older_than_days, space))
@@ -89,7 +83,7 @@ def _require_continuable(cursor: int, asked: str | None, head: int, horizon: int
 
 def _change(version: object, table: object, row_id: object, data: object) -> Change:
     text = "" if data is None else str(data)
-    return Change.model_construct(
+    return Change(
         table=str(table),
         id=str(row_id),
         operation="tombstone" if data is None else "put",

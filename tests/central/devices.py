@@ -67,7 +67,7 @@ def edited(op: PushOp, *, fields: dict[str, Any] | None = None, **changed: Any) 
     row = json.loads(op.data) | (fields or {})
     data = canonical_row(row).decode()
     values = {"data": data, "sha256": sha256_hex(data.encode()), "entity_id": row["id"]} | changed
-    return op.model_copy(update=values)
+    return op._replace(**values)
 
 
 def again(op: PushOp, *, seq: int, **fields: Any) -> PushOp:

@@ -11,12 +11,13 @@ import pytest
 
 from central_server.errors import Refused
 from central_server.store import changes
-from central_server.store.changes import forget_tombstones, pull, sealed
+from central_server.store.changes import forget_tombstones, pull
 from central_server.store.database import Database
 from central_server.store.digest import bucket_rows, buckets
 from sync_protocol.canonical import canonical_row, sha256_hex
-from sync_protocol.checksums import digest, unseal
-from sync_protocol.messages import Change, Page
+from sync_protocol.checksums import digest
+from sync_protocol.messages import Change
+from sync_protocol.wire import pack, read_page, unpack, write_page
 from tests.central.devices import CLOCK, Device
 
 NASTY = 'quote " back \\ slash / tab \t newline \n bell \x07 delete \x7f é 日本 \U0001f600 \u2028'
@@ -189,12 +190,12 @@ def test_pages_of_any_size_hold_the_same(database: Database, monkeypatch: pytest
     assert pulled(database, cursor, epoch) == whole
 
 
-def test_a_page_is_sealed(database: Database) -> None:
+def test_a_page_travels_whole(database: Database) -> None:
     cursor, epoch = start(database)
     with database.write() as tx:
         add_user(tx, NASTY)
     page = pull(database, "masters", cursor, epoch)
-    assert Page.model_validate_json(unseal(sealed(page))) == page
+    assert read_page(unpack(pack(write_page(page)))) == page
 
 
 # ── versions, by construction ───────────────────────────────────────────────────────────────────────────

@@ -150,7 +150,7 @@ def test_a_cloned_disk_is_noticed_and_loses_nothing(device: Device, kept: str) -
     device.push(ops)
     target = op_of(ops, "inspection_targets")
     changes = {"op_id": target.op_id} if kept == "op_id" else {"seq": target.seq}
-    other = again(target, seq=900, id=CLOCK.new_id()).model_copy(update=changes)
+    other = again(target, seq=900, id=CLOCK.new_id())._replace(**changes)
     fresh = again(target, seq=901, id=CLOCK.new_id())
     with pytest.raises(Refused) as caught:
         device.push([fresh, other])
@@ -179,7 +179,7 @@ def test_another_devices_rows_cannot_be_touched(device: Device, database: Databa
     device.push(ops)
     other = Device(database, tmp_path / "other")
     other.close()
-    change = again(ops[-1], seq=1, version=99, status="CANCELLED").model_copy(update={"base_version": 98})
+    change = again(ops[-1], seq=1, version=99, status="CANCELLED")._replace(base_version=98)
     stolen = again(op_of(ops, "inspection_targets"), seq=2)
     assert other.outcomes([change, stolen]) == [("rejected", "not-owner")] * 2
 
@@ -234,17 +234,15 @@ def test_what_is_wrong_is_named(device: Device) -> None:
     target, session = op_of(ops, "inspection_targets"), op_of(ops, "inspection_sessions")
     spaced = target.data.replace(",", ", ", 1)
     cases = {
-        ("rejected", "row-damaged"): again(target, seq=100).model_copy(update={"sha256": "0" * 64}),
+        ("rejected", "row-damaged"): again(target, seq=100)._replace(sha256="0" * 64),
         ("rejected", "row-differs"): again(target, seq=101, batch_id="another"),
-        ("rejected", "operation-unknown"): again(target, seq=102).model_copy(update={"operation": "DELETE"}),
+        ("rejected", "operation-unknown"): again(target, seq=102)._replace(operation="DELETE"),
         ("deferred", "schema-newer"): again(target, seq=103, colour="red"),
-        ("deferred", "schema-newer "): again(target, seq=104).model_copy(update={"entity_type": "robots"}),
-        ("rejected", "row-invalid"): again(target, seq=105).model_copy(
-            update={"data": spaced, "sha256": sha256_hex(spaced.encode())}
+        ("deferred", "schema-newer "): again(target, seq=104)._replace(entity_type="robots"),
+        ("rejected", "row-invalid"): again(target, seq=105)._replace(
+            data=spaced, sha256=sha256_hex(spaced.encode())
         ),
-        ("rejected", "row-invalid "): again(session, seq=106).model_copy(
-            update={"entity_id": CLOCK.new_id()}
-        ),
+        ("rejected", "row-invalid "): again(session, seq=106)._replace(entity_id=CLOCK.new_id()),
     }
     assert device.outcomes(list(cases.values())) == [(outcome, code.strip()) for outcome, code in cases]
 
