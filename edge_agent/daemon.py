@@ -18,12 +18,13 @@ from pathlib import Path
 from edge_agent import __version__
 from edge_agent.api.services import Services
 from edge_agent.backup.restore import finish_restore
-from edge_agent.blobs import Blobs, disk_errors
+from edge_agent.blobs import Blobs
 from edge_agent.capture.cameras import Cameras
 from edge_agent.capture.folders import Folders
 from edge_agent.capture.quarantine import Quarantine
 from edge_agent.clock import Clock
 from edge_agent.config import Config
+from edge_agent.disk import disk_errors
 from edge_agent.events import Events
 from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.dropped import DroppedFiles

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_agent.blobs import disk_errors
+from edge_agent.disk import disk_errors
 from edge_agent.errors import Busy
 
 LOCK_FILE = "agent.lock"

@@ -8,27 +8,20 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import threading
 from base64 import urlsafe_b64encode
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
 from edge_agent.errors import Busy, Denied
 from edge_agent.models import Actor, User
+from edge_agent.passwords import NOBODY, Attempts, is_match, sha256_of
 from edge_agent.store import audit, users
 from edge_agent.store.database import Database
 
-FREE_ATTEMPTS = 3
-MAX_WAIT_S = 30.0
-FORGET_S = 600.0
-MAX_NAMES = 1000
 PARALLEL_CHECKS = 2
-MAX_PASSWORD = 256
-NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,52 +31,6 @@ class Login:
     token: str
     expires_at: str
     user: User
-
-
-class Attempts:
-    """Failed logins by name: how long the next one has to wait. Times are monotonic seconds."""
-
-    def __init__(self) -> None:
-        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def wait_s(self, name: str, now: float) -> float:
-        """Seconds until another attempt for this name is looked at; 0 = now."""
-        with self._lock:
-            count, last = self._failed.get(name, (0, now))
-        return max(0.0, last + pause_s(count) - now)
-
-    def failed(self, name: str, now: float) -> None:
-        with self._lock:
-            count, last = self._failed.pop(name, (0, now))
-            self._failed[name] = (1 if now - last > FORGET_S else count + 1, now)
-            if len(self._failed) > MAX_NAMES:
-                self._failed.popitem(last=False)
-
-    def succeeded(self, name: str) -> None:
-        with self._lock:
-            self._failed.pop(name, None)
-
-
-def pause_s(failed: int) -> float:
-    """Three attempts are free, then 1, 2, 4 … seconds, never more than half a minute."""
-    over = failed - FREE_ATTEMPTS
-    return 0.0 if over < 0 else float(min(2.0 ** min(over, 10), MAX_WAIT_S))
-
-
-def sha256_of(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def is_match(stored: str, password: str) -> bool:
-    """Whether the password is the one the argon2id hash was made of."""
-    from argon2 import PasswordHasher
-    from argon2.exceptions import InvalidHashError, VerificationError
-
-    try:
-        return PasswordHasher().verify(stored, password[: MAX_PASSWORD + 1])
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 class Logins:

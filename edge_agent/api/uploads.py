@@ -22,7 +22,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from edge_agent.api.auth import principal_of, services_of
 from edge_agent.api.limits import MAX_PICTURE_BYTES
 from edge_agent.api.problems import Refused
-from edge_agent.blobs import disk_errors
+from edge_agent.disk import disk_errors
 from edge_agent.inspection.scan import clean
 
 ONNX_TYPE = "application/onnx"

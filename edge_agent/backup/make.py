@@ -28,11 +28,12 @@ from edge_agent.backup.manifest import (
     verify_backup,
 )
 from edge_agent.backup.rotation import made_at
-from edge_agent.blobs import Blobs, disk_errors, sync_directory, sync_file
+from edge_agent.blobs import Blobs
 from edge_agent.check.files import digest
 from edge_agent.check.findings import finding
 from edge_agent.check.records import named_assets
 from edge_agent.clock import Clock
+from edge_agent.disk import disk_errors, sync_directory, sync_file
 from edge_agent.errors import Conflict
 from edge_agent.models import Finding, ModelPackage
 from edge_agent.store import masters, soundness

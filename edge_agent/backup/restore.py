@@ -22,8 +22,8 @@ from pathlib import Path
 
 from edge_agent.backup.make import sweep
 from edge_agent.backup.manifest import DATABASE_FILE, Manifest, Progress, damaged, file_faults, verify_backup
-from edge_agent.blobs import disk_errors, sync_directory, sync_file
 from edge_agent.clock import Clock
+from edge_agent.disk import disk_errors, sync_directory, sync_file
 from edge_agent.errors import Damaged
 from edge_agent.lock import data_dir_lock
 from edge_agent.models import AGENT, Actor

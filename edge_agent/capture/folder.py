@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge_agent.blobs import NO_SPACE, disk_error
 from edge_agent.capture.binding import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Binding, FolderConfig, bind
 from edge_agent.capture.files import read_regular
 from edge_agent.capture.listing import MAX_WAIT_S, Contents, Listing, read_directory
@@ -31,6 +30,7 @@ from edge_agent.capture.quarantine import Quarantine, shown
 from edge_agent.capture.removal import Identity, identity_of, recover, remove
 from edge_agent.capture.watching import Watch
 from edge_agent.clock import Clock
+from edge_agent.disk import NO_SPACE, disk_error
 from edge_agent.errors import AgentError, BadImage, BadInput
 from edge_agent.images import MAX_BYTES, MAX_PIXELS, ImageInfo, check_complete, probe
 from edge_agent.models import Finding, Severity

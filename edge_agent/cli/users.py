@@ -69,7 +69,7 @@ def enable(context: typer.Context, username: Name, as_json: AsJson = False) -> N
 def make_hash(as_json: AsJson = False) -> None:
     """Makes the password hash a bundle's users.json wants; needs no agent."""
     password = read_password("Password: ", twice=True)
-    from edge_agent.masters.users import hash_password
+    from edge_agent.passwords import hash_password
 
     hashed = hash_password(password)
     emit_json({"password_hash": hashed}) if as_json else print(hashed)

@@ -9,15 +9,15 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_agent.archive import no_progress, unpack
+from edge_agent.disk import sync_directory, sync_tree
 from edge_agent.errors import BadDefinition, Conflict, Problem
-from edge_agent.inference.archive import unpack
 from edge_agent.inference.golden import GoldenResult, verify_golden
 from edge_agent.inference.manifest import MANIFEST_NAME
 from edge_agent.inference.package import Package, draft_document, read_package
@@ -76,7 +76,6 @@ def install_package(
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".incoming-") as scratch:
         staged = Path(scratch) / _folder_name(source, name, version)
-        staged.mkdir()
         _stage(source, staged)
         _write_manifest(staged, name, version)
         verified = verify_package(staged, threads, cache_dir)
@@ -85,9 +84,9 @@ def install_package(
         if final.exists():
             _check_same(final, verified)
         else:
-            _sync_folder(staged)
+            sync_tree(staged)
             staged.rename(final)
-            _sync_folder(root)
+            sync_directory(root)
     return Verified(read_package(final), verified.golden)
 
 
@@ -99,10 +98,12 @@ def _folder_name(source: Path, name: str | None, version: str | None) -> str:
 
 def _stage(source: Path, staged: Path) -> None:
     if source.suffix.lower() == ".onnx" and source.is_file():
+        staged.mkdir()
         shutil.copyfile(source, staged / "model.onnx")
-        _sync_file(staged / "model.onnx")
     elif source.exists():
-        unpack(source, staged)
+        problems = unpack(source, staged, no_progress).problems
+        if problems:
+            raise BadDefinition(f"the package has {len(problems)} problem(s)", problems)
     else:
         message = f"{source} does not exist"
         raise BadDefinition(message, [Problem(source.name, "", "missing", message)])
@@ -117,7 +118,6 @@ def _write_manifest(staged: Path, name: str | None, version: str | None) -> None
 
 def _store(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _sync_file(path)
 
 
 def _check_same(final: Path, verified: Verified) -> None:
@@ -128,20 +128,3 @@ def _check_same(final: Path, verified: Verified) -> None:
             code="version-exists",
             hint="A version never changes: give the new package a new version.",
         )
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":  # other systems do not open folders
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

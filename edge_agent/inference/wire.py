@@ -22,6 +22,7 @@ from edge_agent.errors import (
     InferenceFailed,
     NotFound,
     Problem,
+    Unavailable,
 )
 
 MAX_LINE_BYTES: Final = 64 << 20
@@ -30,7 +31,7 @@ EVENTS: Final = frozenset({"configured", "decoded", "result", "rendered", "answe
 Message = dict[str, Any]
 
 _TRAVELLING: Mapping[str, type[AgentError]] = {
-    error.__name__: error for error in (BadInput, BadImage, NotFound, Conflict, InferenceFailed)
+    error.__name__: error for error in (BadInput, BadImage, NotFound, Conflict, Unavailable, InferenceFailed)
 }
 
 

@@ -15,9 +15,30 @@ from dataclasses import dataclass
 from datetime import date
 from math import sqrt
 
-from edge_agent.store.statistics import SessionCount, VerdictCount
-
 Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCount:
+    """`group`: the value of each asked-for column; `weight_sum` counts a sampled OK as all it stands for."""
+
+    group: tuple[str, ...]
+    ai_result: str
+    human_result: str
+    verdict_count: int
+    weight_sum: float
+    verification_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCount:
+    """`cycle_time_s` is the sum over the sessions, seconds."""
+
+    group: tuple[str, ...]
+    status: str
+    final_result: str
+    session_count: int
+    cycle_time_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ from pydantic import (
     ValidationError,
 )
 
+from edge_agent.archive import Unpacked
 from edge_agent.clock import from_rfc3339, to_rfc3339
 from edge_agent.errors import BadDefinition, Problem
 from edge_agent.inference.documents import canonical_bytes, pointer_of, problems_of, read_json
 from edge_agent.inference.manifest import Name, Sha256, Version
-from edge_agent.masters.archive import Unpacked
 
 HEAD_NAME = "bundle.json"
 MAX_DOCUMENT_BYTES = 16 << 20

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_agent.blobs import disk_errors
+from edge_agent.disk import disk_errors
 from edge_agent.errors import Conflict, Damaged
 from edge_agent.inference.definition import pin
 from edge_agent.masters.bundle import HEAD_NAME

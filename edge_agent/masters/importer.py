@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from edge_agent.archive import Progress, no_progress, unpack
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
 from edge_agent.config import Config
@@ -29,7 +30,6 @@ from edge_agent.inference.documents import problems_of
 from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.running import Running
 from edge_agent.masters import exporter
-from edge_agent.masters.archive import Progress, no_progress, unpack
 from edge_agent.masters.bundle import Bundle, CalibrationRow, read_bundle
 from edge_agent.masters.changes import CALIBRATIONS, KEYS, USERS, Changes, Present, plan_changes
 from edge_agent.masters.loading import IMPORTED, load_running, read_present

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_agent.blobs import disk_error, disk_errors
+from edge_agent.disk import disk_error, disk_errors, sync_directory, sync_tree
 from edge_agent.errors import BadDefinition, InferenceFailed, Problem
 from edge_agent.inference.package import Package, read_package
 from edge_agent.inference.worker import InferencePool
@@ -203,24 +203,4 @@ def place(source: Path, target: Path, attic: Path) -> None:
             attic.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.rename(target, attic)
         os.rename(source, target)
-        sync_path(target.parent)
-
-
-def sync_tree(folder: Path) -> None:
-    """Makes every file and folder below `folder`, and itself, durable. Raises OSError."""
-    for place_, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            sync_path(Path(place_) / name)
-        sync_path(Path(place_))
-
-
-def sync_path(path: Path) -> None:
-    """Makes a file, or the names in a folder, durable. Raises OSError."""
-    if os.name == "nt" and path.is_dir():  # Windows has no folder handles; NTFS journals renames
-        return
-    flags = os.O_RDWR if os.name == "nt" else os.O_RDONLY
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(target.parent)

@@ -15,14 +15,13 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_agent.clock import Clock
-from edge_agent.errors import BadDefinition, BadInput, Conflict, NotFound
+from edge_agent.errors import BadDefinition, Conflict, NotFound
 from edge_agent.inference.documents import problems_of
 from edge_agent.masters.bundle import Code, Email, Text
 from edge_agent.models import Actor, Role, User
+from edge_agent.passwords import hash_password
 from edge_agent.store import audit, users
 from edge_agent.store.database import Database, insert
-
-MAX_PASSWORD_CHARACTERS = 256
 
 
 class _NewUser(BaseModel):
@@ -60,7 +59,7 @@ class Users:
             new = _NewUser.model_validate(fields)
         except ValidationError as error:
             raise BadDefinition("the user cannot be added", problems_of(error, "", "")) from None
-        password_hash = self._checked_hash(password)
+        password_hash = hash_password(password, self._min_password)
         now = self._clock.now()
         row = new.model_dump() | {"role": new.role.value, "password_hash": password_hash}
         row |= {"server_id": self._clock.new_id(), "created_at": now, "updated_at": now}
@@ -78,7 +77,7 @@ class Users:
 
     def set_password(self, username: str, password: str, actor: Actor) -> None:
         """Gives a new password and ends the person's logins. Raises NotFound, BadInput (`password-unfit`)."""
-        user, password_hash = self._get(username), self._checked_hash(password)
+        user, password_hash = self._get(username), hash_password(password, self._min_password)
         with self._db.write(actor) as tx:
             users.set_password(tx, user.id, password_hash, self._clock.now())
             audit.append(tx, "user.password", "users", user.server_id)
@@ -108,7 +107,7 @@ class Users:
 
         Raises NotFound, BadInput (`password-unfit`), Conflict (`user-taken`, `last-admin`).
         """
-        password_hash = None if password is None else self._checked_hash(password)
+        password_hash = None if password is None else hash_password(password, self._min_password)
         named = {name: changes[name] for name in ("role", "full_name", "email") if name in changes}
         try:
             with self._db.write(actor) as tx:
@@ -133,15 +132,6 @@ class Users:
             ) from None
         return self._get(username)
 
-    def _checked_hash(self, password: str) -> str:
-        if not self._min_password <= len(password) <= MAX_PASSWORD_CHARACTERS:
-            raise BadInput(
-                f"A password has {self._min_password} to {MAX_PASSWORD_CHARACTERS} characters.",
-                code="password-unfit",
-                hint="Choose a longer one; several words are easy to remember.",
-            )
-        return hash_password(password)
-
     def _get(self, username: str) -> User:
         return _named(self.list(), username)
 
@@ -154,13 +144,6 @@ def _refuse_last_admin(everyone: list[User], user: User) -> None:
             code="last-admin",
             hint="Add another admin first.",
         )
-
-
-def hash_password(password: str) -> str:
-    """The argon2id hash in its encoded form, with the library's present parameters."""
-    from argon2 import PasswordHasher
-
-    return PasswordHasher().hash(password)
 
 
 def _named(everyone: list[User], username: str) -> User:

@@ -17,6 +17,8 @@ from functools import cache
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+from edge_agent.inspection.statistics import SessionCount, VerdictCount
+
 GroupBy = Literal["day", "month", "product", "item", "inspector"]
 EVERYTHING = 0
 """The subject that contains all others."""
@@ -37,29 +39,6 @@ class StatisticsFilter:
     product_id: str | None = None
     item_id: str | None = None
     user_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictCount:
-    """`group`: the value of each asked-for column; `weight_sum` counts a sampled OK as all it stands for."""
-
-    group: tuple[str, ...]
-    ai_result: str
-    human_result: str
-    verdict_count: int
-    weight_sum: float
-    verification_time_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCount:
-    """`cycle_time_s` is the sum over the sessions, seconds."""
-
-    group: tuple[str, ...]
-    status: str
-    final_result: str
-    session_count: int
-    cycle_time_s: float
 
 
 class Span(NamedTuple):

@@ -100,7 +100,7 @@ def test_every_table_of_the_space_arrives_in_the_edges_columns(database: Databas
     assert json.loads(json.loads(found[1].data)["definition"]) == {"a": None, "z": [1.5, "ü"]}
 
 
-WIRE = {
+WIRE: dict[str, dict[str, Any]] = {
     "model_packages": {
         "id": "018f0000-0000-7000-8000-000000000101",
         "name": "plate",
@@ -139,7 +139,7 @@ WIRE = {
 def test_what_only_the_centre_keeps_so_arrives_as_it_is_stored(
     database: Database, space: str, table: str
 ) -> None:
-    row: dict[str, Any] = dict(WIRE[table])
+    row = dict(WIRE[table])
     if table == "central_decisions":
         with database.write() as tx:
             row["decided_by"] = add_user(tx)

@@ -17,6 +17,7 @@ import pytest
 import zxingcpp
 from argon2 import PasswordHasher
 
+from edge_agent.archive import no_progress, unpack
 from edge_agent.capture.binding import Binding, FolderConfig, bind
 from edge_agent.demo import BUNDLE, DEMO, EXPECTED, IMAGES
 from edge_agent.images import decode, probe
@@ -31,7 +32,6 @@ from edge_agent.inference.steps.base import TextReader
 from edge_agent.inference.steps.reading import load_text_reader
 from edge_agent.inference.values import Calibration, Pixels, RunContext, RunResult
 from edge_agent.inspection.scan import parse_scan
-from edge_agent.masters.archive import no_progress, unpack
 from edge_agent.masters.bundle import read_bundle
 from edge_agent.models import InspectionType
 from examples.demo_plate import draw, make_bundle

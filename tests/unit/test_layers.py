@@ -25,10 +25,17 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     ["sync_protocol", "edge_agent", "edge_agent.models", "edge_agent.errors", "edge_agent.clock"],
     ["edge_agent.config", "edge_agent.messages", "edge_agent.events", "edge_agent.demo"],
-    ["edge_agent.images", "edge_agent.calibration", "edge_agent.backup.rotation"],
-    ["edge_agent.inference.values", "edge_agent.inference.documents"],
+    [
+        "edge_agent.images",
+        "edge_agent.calibration",
+        "edge_agent.backup.rotation",
+        "edge_agent.disk",
+        "edge_agent.file_names",
+        "edge_agent.passwords",
+    ],
+    ["edge_agent.inference.values", "edge_agent.inference.documents", "edge_agent.archive"],
     ["edge_agent.inference"],
-    ["edge_agent.inspection.rules", "edge_agent.inspection.scan"],
+    ["edge_agent.inspection.rules", "edge_agent.inspection.scan", "edge_agent.inspection.statistics"],
     ["edge_agent.store", "edge_agent.blobs"],
     ["edge_agent.lock"],
     ["edge_agent.inference.worker"],
@@ -51,16 +58,47 @@ LAYERS[2] += ["central_server", "central_server.errors"]
 LAYERS[3] += ["central_server.facts"]
 LAYERS[4] += ["central_server.incoming"]
 LAYERS[6] += ["central_server.store", "central_server.objects", "central_server.config"]
-LAYERS[10] += ["central_server.masters", "central_server.devices", "central_server.statistics"]
+LAYERS[11] += ["central_server.masters", "central_server.devices", "central_server.statistics"]
 LAYERS[17] += ["central_server.api"]
 LAYERS[19] += ["central_server.embedded", "central_server.daemon"]
 LAYERS[21] += ["central_server.cli"]
+# What the centre may use of the edge (docs/adr/0009): what decides whether masters are acceptable must be one code.
+SHARED = (
+    "edge_agent.archive",
+    "edge_agent.clock",
+    "edge_agent.disk",
+    "edge_agent.errors",
+    "edge_agent.inference",
+    "edge_agent.inspection.running",
+    "edge_agent.inspection.statistics",
+    "edge_agent.masters.bundle",
+    "edge_agent.masters.changes",
+    "edge_agent.masters.packages",
+    "edge_agent.masters.report",
+    "edge_agent.masters.verify",
+    "edge_agent.models",
+    "edge_agent.passwords",
+)
+# What of the edge must not come in through those either.
+EDGE_ONLY = (
+    "edge_agent.api",
+    "edge_agent.backup",
+    "edge_agent.blobs",
+    "edge_agent.capture",
+    "edge_agent.cli",
+    "edge_agent.config",
+    "edge_agent.daemon",
+    "edge_agent.health",
+    "edge_agent.store",
+    "edge_agent.sync",
+)
 FREE_WITHIN_A_LINE = {0, 1}  # words and settings: nothing there does anything
 TYPES_OF_SQLITE3 = {f"sqlite3.{name}" for name in ("Connection", "Cursor", "Row", "IntegrityError")}
 PURE = (
     "edge_agent.images",
     "edge_agent.inspection.rules",
     "edge_agent.inspection.scan",
+    "edge_agent.inspection.statistics",
     "central_server.facts",
     "central_server.incoming",
     "sync_protocol",
@@ -190,14 +228,45 @@ def test_only_the_store_opens_a_database() -> None:
     )
 
 
-def test_neither_end_imports_the_other() -> None:
+def test_the_edge_never_imports_the_centre() -> None:
+    broken = [
+        str(one)
+        for one in imports()
+        if top(one.importer) == "edge_agent" and top(one.imported) == "central_server"
+    ]
     ends = ("edge_agent", "central_server")
-    tops = [(one, one.importer.split(".")[0], one.imported.split(".")[0]) for one in imports()]
-    broken = [str(one) for one, here, there in tops if {here, there} == set(ends)]
-    broken += [str(one) for one, here, there in tops if here == "sync_protocol" and there in ends]
-    assert not broken, "what both ends need belongs in sync_protocol, which needs neither:\n" + "\n".join(
+    broken += [
+        str(one) for one in imports() if top(one.importer) == "sync_protocol" and top(one.imported) in ends
+    ]
+    assert not broken, "the edge stands alone, and sync_protocol needs neither end:\n" + "\n".join(broken)
+
+
+def test_the_centre_uses_only_what_it_shares_with_the_edge() -> None:
+    used = [
+        one
+        for one in imports()
+        if top(one.importer) == "central_server" and top(one.imported) == "edge_agent"
+    ]
+    broken = [str(one) for one in used if not is_below(one.imported, SHARED)]
+    assert not broken, "add to SHARED only what must be one code at both ends (docs/adr/0009):\n" + "\n".join(
         broken
     )
+
+
+def test_what_both_ends_share_reaches_nothing_of_the_edges_own() -> None:
+    reached = {module for module in modules() if is_below(module, SHARED)}
+    while more := {one.imported for one in imports() if one.importer in reached and ours(one)} - reached:
+        reached |= more
+    broken = sorted(module for module in reached if is_below(module, EDGE_ONLY))
+    assert not broken, f"the centre would load {broken} with what it shares with the edge (docs/adr/0009)"
+
+
+def top(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+def is_below(module: str, prefixes: tuple[str, ...]) -> bool:
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def test_only_the_central_store_speaks_to_postgresql() -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from edge_agent.api.logins import MAX_WAIT_S, NOBODY, Attempts, Logins, pause_s, sha256_of
+from edge_agent.api.logins import Logins
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.errors import Busy, Denied
 from edge_agent.models import Actor
+from edge_agent.passwords import MAX_WAIT_S, NOBODY, Attempts, pause_s, sha256_of
 from edge_agent.store import users
 from edge_agent.store.database import Database, insert
 from edge_agent.store.schema import open_database

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.inspection.statistics import (
+    SessionCount,
+    VerdictCount,
     agreement,
     cohen_kappa,
     gwet_ac1,
@@ -12,7 +14,6 @@ from edge_agent.inspection.statistics import (
     wilson,
     yields,
 )
-from edge_agent.store.statistics import SessionCount, VerdictCount
 
 counts = st.integers(0, 500)
 

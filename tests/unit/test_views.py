@@ -17,9 +17,9 @@ from edge_agent.api.views import (
     write_cursor,
 )
 from edge_agent.errors import BadInput
+from edge_agent.inspection.statistics import SessionCount
 from edge_agent.models import AiInspection, AiResult, Image, ImageSource, ImageState, ItemVerdict, Role
 from edge_agent.store.results import ReviewEntry
-from edge_agent.store.statistics import SessionCount
 
 IMAGE = Image(
     id="i",

@@ -17,12 +17,10 @@ from edge_agent.api.bodies.figures import (
     YieldGroup,
     YieldTable,
 )
-from edge_agent.inspection.statistics import agreement, week_of, yields
+from edge_agent.inspection.statistics import SessionCount, VerdictCount, agreement, week_of, yields
 from edge_agent.store.statistics import (
     GroupBy,
-    SessionCount,
     StatisticsFilter,
-    VerdictCount,
     reason_counts,
     session_counts,
     verdict_counts,

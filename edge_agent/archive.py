@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from edge_agent.blobs import disk_errors
+from edge_agent.disk import disk_errors
 from edge_agent.errors import BadDefinition, BadInput, NotFound, Problem
-from edge_agent.masters.names import collisions, fault_of
+from edge_agent.file_names import collisions, fault_of
 
 CHUNK_BYTES = 1 << 20
 UNICODE_FLAG, ENCRYPTED_FLAG = 0x800, 0x1
