@@ -1,4 +1,4 @@
-"""Bodies of statistics, audit, queue and system pages.
+"""Bodies of statistics, audit and system pages.
 
 Rules of this file:
 - Bytes and seconds where the name says so.
@@ -17,7 +17,6 @@ from edge_agent.models import (
     Finding,
 )
 from edge_agent.store.audit import AuditEntry
-from edge_agent.store.queue import Lane, QueueEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +32,6 @@ class AuditProof:
     is_whole: bool
     entries: int
     faults: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class SyncStatus:
-    """What waits on this device. `is_configured`: there is a central server to send it to."""
-
-    is_configured: bool
-    oldest_at: str | None
-    lanes: list[Lane]
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePage:
-    entries: list[QueueEntry]
-    next_after_id: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,130 @@
-"""What waits to be sent to the central server."""
+"""The synchronisation with the central server: how it stands, what waits, what was refused."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Path, Query
+from fastapi.responses import StreamingResponse
 
-from edge_agent.api.auth import Anyone, Has, Senior
-from edge_agent.api.bodies.fields import MAX_INT, Limit
-from edge_agent.api.bodies.figures import QueuePage, SyncStatus
-from edge_agent.store import queue
+from edge_agent.api.auth import Anyone, Has, Senior, Technician
+from edge_agent.api.bodies.fields import MAX_INT, Cursor, Id, Limit
+from edge_agent.api.bodies.syncing import (
+    ConflictPage,
+    DeadLetter,
+    DeadPage,
+    QueuePage,
+    RetryReply,
+    RetryRequest,
+)
+from edge_agent.api.idempotency import KeyedRoute
+from edge_agent.api.views import read_cursor, write_cursor
+from edge_agent.errors import NotFound
+from edge_agent.messages import choose_language
+from edge_agent.store import audit, conflicts, dead, queue
+from edge_agent.store.conflicts import Conflict
+from edge_agent.sync import dead_letters
+from edge_agent.sync.status import SyncStatus, read_status
 
-router = APIRouter(prefix="/sync", tags=["sync"])
+router = APIRouter(prefix="/sync", tags=["sync"], route_class=KeyedRoute)
+EntryId = Annotated[int, Path(ge=1, le=MAX_INT)]
+AfterId = Annotated[int, Query(ge=0, le=MAX_INT)]
+Code = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,64}$", description="Only those with this reason.")]
 
 
 @router.get("/status")
-def get_sync_status(_who: Anyone, has: Has) -> SyncStatus:
-    """How much waits, by lane, and since when. This version has no server to send it to."""
+def get_sync_status(
+    _who: Anyone, has: Has, accept_language: Annotated[str, Header(max_length=200)] = ""
+) -> SyncStatus:
+    """How much waits and since when, what was refused, how each lane does; answers without a network too."""
     with has.database.snapshot() as reader:
-        lanes = queue.lanes(reader)
-    return SyncStatus(False, min((lane.oldest_at for lane in lanes), default=None), lanes)
+        return read_status(reader, has.clock.time(), language=choose_language(accept_language))
 
 
 @router.get("/queue")
 def list_queue(
-    _who: Senior, has: Has, after_id: Annotated[int, Query(ge=0, le=MAX_INT)] = 0, limit: Limit = 100
+    _who: Senior,
+    has: Has,
+    after_id: AfterId = 0,
+    limit: Limit = 100,
+    priority: Annotated[int | None, Query(ge=-MAX_INT, le=MAX_INT)] = None,
+    entity_type: Annotated[str | None, Query(pattern="^[a-z_]{1,64}$")] = None,
 ) -> QueuePage:
     """Unsent entries in the order in which they were made."""
     with has.database.read() as reader:
-        found = queue.list_waiting(reader, after_id, limit)
+        found = queue.list_waiting(reader, after_id, limit, priority=priority, entity_type=entity_type)
     return QueuePage(found, found[-1].id if len(found) == limit else None)
+
+
+# ── dead letters ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.get("/dead")
+def list_dead_letters(
+    _who: Senior, has: Has, after_id: AfterId = 0, code: Code = None, limit: Limit = 100
+) -> DeadPage:
+    """Changes the server refused for good, in the order in which they were made."""
+    with has.database.read() as reader:
+        found = dead.list_dead(reader, after_id, limit, code=code)
+    return DeadPage(found, found[-1].id if len(found) == limit else None)
+
+
+@router.get(
+    "/dead/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+def export_dead_letters(_who: Technician, has: Has) -> StreamingResponse:
+    """All of them with their data and what they hold up, as one document to send to whoever can say why."""
+    headers = {"Content-Disposition": 'attachment; filename="dead-letters.json"', "Cache-Control": "no-store"}
+    return StreamingResponse(
+        dead_letters.export(has.database), media_type="application/json", headers=headers
+    )
+
+
+@router.get("/dead/{entry_id}")
+def get_dead_letter(entry_id: EntryId, _who: Senior, has: Has) -> DeadLetter:
+    """One of them: the row, why it was refused, what waits because of it."""
+    with has.database.snapshot() as reader:
+        entry = dead.find_dead(reader, entry_id)
+        if entry is None:
+            raise dead_letters.unknown(entry_id)
+        return DeadLetter(entry, dead.list_held(reader, entry_id, dead_letters.HELD_SHOWN))
+
+
+@router.post("/dead/{entry_id}/retry")
+def retry_dead_letter(entry_id: EntryId, who: Technician, has: Has) -> RetryReply:
+    """Queues it again, as if it had never been tried."""
+    dead_letters.retry_one(has.database, entry_id, who.actor)
+    return RetryReply(1)
+
+
+@router.post("/dead/retry")
+def retry_dead_letters(body: RetryRequest, who: Technician, has: Has) -> RetryReply:
+    """Queues all of them again, or those with one reason."""
+    return RetryReply(dead_letters.retry_many(has.database, who.plain_actor, code=body.code))
+
+
+# ── conflicts ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.get("/conflicts")
+def list_conflicts(_who: Senior, has: Has, cursor: Cursor = None, limit: Limit = 100) -> ConflictPage:
+    """Changes that met another, with both sides, until a person has seen them; oldest first."""
+    after = read_cursor(cursor, 2)
+    with has.database.read() as reader:
+        found = conflicts.list_open(reader, (after[0], after[1]) if after else None, limit)
+    last = write_cursor(found[-1].created_at, found[-1].id) if len(found) == limit else None
+    return ConflictPage(found, last)
+
+
+@router.post("/conflicts/{conflict_id}/resolve")
+def resolve_conflict(conflict_id: Id, who: Senior, has: Has) -> Conflict:
+    """Says that a person has seen it; what is effective stays effective."""
+    with has.database.write(who.actor) as tx:
+        if conflicts.resolve(tx, conflict_id, has.clock.now(), who.user.id if who.user else None):
+            audit.append(tx, "conflict.resolve", "conflict_log", conflict_id)
+        found = conflicts.find(tx, conflict_id)
+    if found is None:
+        raise NotFound(f"There is no conflict {conflict_id}.", code="unknown-conflict")
+    return found

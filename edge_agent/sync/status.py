@@ -1,0 +1,146 @@
+"""How the synchronisation stands, from the tables alone: the same answer with and without a network.
+
+Rules of this file:
+- Looks and decides nothing else; counts are bounded as in `store.queue`, so asking costs the same at any backlog.
+- Why a lane waits is told by its code; what to do about it comes from the message catalogue in both languages.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edge_agent.clock import from_rfc3339
+from edge_agent.messages import catalogue
+from edge_agent.store import conflicts, dead, queue, settings, spaces
+from edge_agent.store.queue import Lane, WaitingImages
+from edge_agent.sync.pace import Pace
+from sync_protocol.codes import Disposition, lookup
+
+Summary = Literal["not-enrolled", "paused", "up-to-date", "waiting", "offline", "failing", "stopped"]
+LANE = "lane:"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneError:
+    """`title` and `hint` in the language asked for, `detail` as it was met."""
+
+    code: str
+    title: str
+    hint: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """One lane of the engine (push, pull, blobs): how often it failed in a row, and when it is tried next."""
+
+    name: str
+    attempts: int
+    next_attempt_at: str | None
+    last_success_at: str | None
+    error: LaneError | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """How far one space has been pulled, and when last."""
+
+    space: str
+    cursor: int
+    server_epoch: str | None
+    last_sync_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """`summary` in one word; `oldest_age_s`: seconds since the oldest unsent change was made; `dead`: entries
+    given up, `held`: entries that wait for one of those; `pace` while something drains."""
+
+    summary: Summary
+    is_configured: bool
+    is_paused: bool
+    server: str | None
+    site: str | None
+    device_id: str
+    oldest_at: str | None
+    oldest_age_s: float | None
+    lanes: list[Lane]
+    images: WaitingImages
+    dead: int
+    held: int
+    conflicts: int
+    spaces: list[SpaceState]
+    engine: list[LaneState]
+    pace: Pace
+
+
+def read_status(
+    reader: sqlite3.Connection, now_s: float, *, language: str = "en", pace: Pace | None = None
+) -> SyncStatus:
+    """The state as of the reader's commit; `now_s` Unix seconds."""
+    rows = {row.space: row for row in spaces.list_all(reader)}
+    enrolment = settings.get(reader, "sync.enrolment") or {}
+    lanes, images = queue.lanes(reader), queue.images_waiting(reader)
+    engine = [_lane(name, row.detail, language) for name, row in rows.items() if name.startswith(LANE)]
+    is_paused = bool(rows["paused"].detail.get("is_paused")) if "paused" in rows else False
+    oldest_at = min((lane.oldest_at for lane in lanes), default=None)
+    is_waiting = bool(lanes or images.waiting)
+    return SyncStatus(
+        summary=summarise(engine, is_configured=bool(enrolment), is_paused=is_paused, is_waiting=is_waiting),
+        is_configured=bool(enrolment),
+        is_paused=is_paused,
+        server=enrolment.get("server"),
+        site=enrolment.get("site"),
+        device_id=str(settings.get(reader, "device.id")),
+        oldest_at=oldest_at,
+        oldest_age_s=None if oldest_at is None else max(0.0, now_s - from_rfc3339(oldest_at)),
+        lanes=lanes,
+        images=images,
+        dead=dead.count_dead(reader),
+        held=dead.count_held(reader),
+        conflicts=conflicts.count_open(reader),
+        spaces=[
+            SpaceState(row.space, row.cursor, row.server_epoch, row.last_sync_timestamp)
+            for name, row in rows.items()
+            if ":" not in name and name != "paused"
+        ],
+        engine=engine,
+        pace=pace or Pace(),
+    )
+
+
+def summarise(
+    engine: Sequence[LaneState], *, is_configured: bool, is_paused: bool, is_waiting: bool
+) -> Summary:
+    """The one word: what a person would say first."""
+    codes = {lane.error.code for lane in engine if lane.error is not None}
+    if not is_configured:
+        return "not-enrolled"
+    if is_paused:
+        return "paused"
+    if any(lookup(code).disposition is Disposition.STOP for code in codes):
+        return "stopped"
+    if "central-unreachable" in codes:
+        return "offline"
+    if codes:
+        return "failing"
+    return "waiting" if is_waiting else "up-to-date"
+
+
+def _lane(name: str, detail: Mapping[str, Any], language: str) -> LaneState:
+    error = detail.get("error")
+    return LaneState(
+        name.removeprefix(LANE),
+        int(detail.get("attempts", 0)),
+        detail.get("next_attempt_at"),
+        detail.get("last_success_at"),
+        None if error is None else _told(str(error["code"]), str(error["detail"]), language),
+    )
+
+
+def _told(code: str, detail: str, language: str) -> LaneError:
+    message = (catalogue().get(code) or catalogue()["unavailable"])[language]
+    return LaneError(code, message.title, message.hint, detail)
