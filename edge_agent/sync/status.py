@@ -14,19 +14,29 @@ from typing import Any, Literal
 
 from edge_agent.clock import from_rfc3339
 from edge_agent.messages import catalogue
-from edge_agent.store import conflicts, dead, queue, settings, spaces
+from edge_agent.store import conflicts, dead, queue, settings, spaces, sync_states
 from edge_agent.store.queue import Lane, WaitingImages
+from edge_agent.sync.backoff import Breaker, breaker
+from edge_agent.sync.lane import Kind, read_state
 from edge_agent.sync.pace import Pace
-from sync_protocol.codes import Disposition, lookup
 
 Summary = Literal["not-enrolled", "paused", "up-to-date", "waiting", "offline", "failing", "stopped"]
 LANE = "lane:"
+WORST_FIRST: Mapping[str, Summary] = {
+    Kind.AUTH: "stopped",
+    Kind.PERMANENT: "stopped",
+    Kind.TRANSIENT: "failing",
+    Kind.DAMAGED: "failing",
+    Kind.THROTTLE: "failing",
+    Kind.OFFLINE: "offline",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LaneError:
     """`title` and `hint` in the language asked for, `detail` as it was met."""
 
+    kind: str
     code: str
     title: str
     hint: str
@@ -34,10 +44,14 @@ class LaneError:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneState:
-    """One lane of the engine (push, pull, blobs): how often it failed in a row, and when it is tried next."""
+class EngineLane:
+    """One lane of the engine (push, pull, blobs): how often it failed in a row, and when it is tried next.
+
+    `error` is why it waits; null while it does not.
+    """
 
     name: str
+    breaker: Breaker
     attempts: int
     next_attempt_at: str | None
     last_success_at: str | None
@@ -73,7 +87,7 @@ class SyncStatus:
     held: int
     conflicts: int
     spaces: list[SpaceState]
-    engine: list[LaneState]
+    engine: list[EngineLane]
     pace: Pace
 
 
@@ -84,7 +98,7 @@ def read_status(
     rows = {row.space: row for row in spaces.list_all(reader)}
     enrolment = settings.get(reader, "sync.enrolment") or {}
     lanes, images = queue.lanes(reader), queue.images_waiting(reader)
-    engine = [_lane(name, row.detail, language) for name, row in rows.items() if name.startswith(LANE)]
+    engine = [_lane(name, row.detail, now_s, language) for name, row in rows.items() if name.startswith(LANE)]
     is_paused = bool(rows["paused"].detail.get("is_paused")) if "paused" in rows else False
     oldest_at = min((lane.oldest_at for lane in lanes), default=None)
     is_waiting = bool(lanes or images.waiting)
@@ -104,8 +118,7 @@ def read_status(
         conflicts=conflicts.count_open(reader),
         spaces=[
             SpaceState(row.space, row.cursor, row.server_epoch, row.last_sync_timestamp)
-            for name, row in rows.items()
-            if ":" not in name and name != "paused"
+            for row in map(rows.__getitem__, sync_states.cursors(reader))
         ],
         engine=engine,
         pace=pace or Pace(),
@@ -113,34 +126,37 @@ def read_status(
 
 
 def summarise(
-    engine: Sequence[LaneState], *, is_configured: bool, is_paused: bool, is_waiting: bool
+    engine: Sequence[EngineLane], *, is_configured: bool, is_paused: bool, is_waiting: bool
 ) -> Summary:
     """The one word: what a person would say first."""
-    codes = {lane.error.code for lane in engine if lane.error is not None}
+    kinds = {lane.error.kind for lane in engine if lane.error is not None}
     if not is_configured:
         return "not-enrolled"
     if is_paused:
         return "paused"
-    if any(lookup(code).disposition is Disposition.STOP for code in codes):
-        return "stopped"
-    if "central-unreachable" in codes:
-        return "offline"
-    if codes:
-        return "failing"
+    for kind, summary in WORST_FIRST.items():
+        if kind in kinds:
+            return summary
     return "waiting" if is_waiting else "up-to-date"
 
 
-def _lane(name: str, detail: Mapping[str, Any], language: str) -> LaneState:
-    error = detail.get("error")
-    return LaneState(
+def _lane(name: str, detail: Mapping[str, Any], now_s: float, language: str) -> EngineLane:
+    state = read_state(detail)
+    error = None
+    if state.next_attempt_at is not None and state.error_code:
+        error = told(state.error_kind, state.error_code, state.error_detail, language)
+    return EngineLane(
         name.removeprefix(LANE),
-        int(detail.get("attempts", 0)),
-        detail.get("next_attempt_at"),
-        detail.get("last_success_at"),
-        None if error is None else _told(str(error["code"]), str(error["detail"]), language),
+        breaker(state, now_s),
+        state.attempts,
+        state.next_attempt_at,
+        state.last_success_at,
+        error,
     )
 
 
-def _told(code: str, detail: str, language: str) -> LaneError:
-    message = (catalogue().get(code) or catalogue()["unavailable"])[language]
-    return LaneError(code, message.title, message.hint, detail)
+def told(kind: str, code: str, detail: str, language: str) -> LaneError:
+    """A failure in somebody's language; a code only a newer server knows is told by its kind."""
+    known = catalogue()
+    message = (known.get(code) or known.get(f"sync-{kind}") or known["sync-failed"])[language]
+    return LaneError(kind, code, message.title, message.hint, detail)
