@@ -404,6 +404,7 @@ CREATE TABLE devices (
     public_key   TEXT NOT NULL DEFAULT '',
     token_sha256 VARCHAR(64) NOT NULL UNIQUE,      -- the token itself is never stored
     enrolled_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    confirmed_at TIMESTAMPTZ(3),                   -- when the token was first used: until then its code may be again
     revoked_at   TIMESTAMPTZ(3),
     last_seen_at TIMESTAMPTZ(3)
 );

@@ -62,9 +62,9 @@ class TooLarge(ValueError):
 # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def pack(document: bytes) -> bytes:
-    """The body to send with `Content-Encoding: zstd`."""
-    return zstandard.compress(seal(document), LEVEL)
+def pack(document: bytes, encoding: str = ENCODING) -> bytes:
+    """The body to send with this Content-Encoding ("" and "identity": none)."""
+    return zstandard.compress(seal(document), LEVEL) if encoding == ENCODING else seal(document)
 
 
 def unpack(body: bytes, encoding: str = ENCODING, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:

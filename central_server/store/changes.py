@@ -37,9 +37,7 @@ def pull(
     Raises Refused: `space-unknown`; `pull-reset` when the epoch is another, or what was deleted since the cursor
     is no longer known, or the cursor is ahead of the server.
     """
-    view = VIEWS.get(space)
-    if view is None:
-        raise Refused("space-unknown", f"There is no space {space}.")
+    view = _view(space)
     with database.snapshot() as tx:
         head, horizon, epoch = _head(tx, space)
         _require_continuable(cursor, server_epoch, head, horizon, epoch)
@@ -58,9 +56,27 @@ def pull(
     )
 
 
+def find_rows(tx: Connection, space: str, table: str, ids: list[str]) -> tuple[Change, ...]:
+    """Those of the table's rows with these ids that are there. Raises Refused (`space-unknown`)."""
+    sql = f"""SELECT row_version, table_name, row_id, data FROM {_view(space)}
+              WHERE table_name = %s AND row_id = ANY(%s) AND data IS NOT NULL ORDER BY row_version"""
+    return tuple(_change(*row) for row in tx.execute(sql.encode(), (table, ids)).fetchall())
+
+
+def head_of(tx: Connection, space: str) -> int:
+    """The version of the space's newest change; 0 for a space that nobody pulls."""
+    return _head(tx, space)[0] if space in VIEWS else 0
+
+
 def forget_tombstones(tx: Connection, space: str, older_than_days: int) -> None:
     """Deletes old tombstones; a device whose cursor is older starts again from 0."""
     tx.execute(FORGET, (space, older_than_days, space))
+
+
+def _view(space: str) -> str:
+    if space not in VIEWS:
+        raise Refused("space-unknown", f"There is no space {space}.")
+    return VIEWS[space]
 
 
 def _head(tx: Connection, space: str) -> tuple[int, int, str]:

@@ -160,7 +160,8 @@ def test_other_messages_travel_as_they_are() -> None:
         device_last_ack=2,
         heads={"masters": 3},
     )
-    assert read(HelloReply, unpack(pack(write(reply)))) == reply
+    for encoding in ("zstd", "identity", ""):
+        assert read(HelloReply, unpack(pack(write(reply), encoding), encoding)) == reply
 
 
 @given(ROWS)

@@ -1,0 +1,45 @@
+"""One sealed request and its sealed answer.
+
+Rules of this file:
+- The body is read on the event loop, and unpacked where the work is done.
+- Compressed is what the other end can read: `zstd` or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from sync_protocol.wire import ENCODING, MEDIA_TYPE, pack, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    body: bytes
+    content_encoding: str
+    accept_encoding: str
+
+    @property
+    def document(self) -> bytes:
+        """The request's document, its seal verified. Raises as `wire.unpack`."""
+        return unpack(self.body, self.content_encoding)
+
+    def answer(self, document: bytes) -> Response:
+        encoding = ENCODING if ENCODING in self.accept_encoding else ""
+        headers = {"Content-Encoding": ENCODING} if encoding else {}
+        return Response(pack(document, encoding), 200, headers | {"Cache-Control": "no-store"}, MEDIA_TYPE)
+
+
+async def exchange_of(request: Request) -> Exchange:
+    headers = request.headers
+    return Exchange(
+        await request.body(),
+        headers.get("content-encoding", "").strip().lower(),
+        headers.get("accept-encoding", "").lower(),
+    )
+
+
+Exchanged = Annotated[Exchange, Depends(exchange_of)]

@@ -1,0 +1,20 @@
+"""Everything the routers call, as one value that the daemon builds.
+
+Rules of this file:
+- Only names: nothing is constructed or decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from central_server.config import Config
+from central_server.store.database import Database
+from edge_agent.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Services:
+    config: Config
+    clock: Clock
+    database: Database
