@@ -14,11 +14,11 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from central_server import __version__
 from central_server.api import problems
 from central_server.api.gate import Gate, Places
 from central_server.api.routers import devices, sync
 from central_server.api.services import Services
-from edge_agent import __version__
 
 PREFIX = "/api/v1"
 ROUTERS = (devices.router, sync.router)
