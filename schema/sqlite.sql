@@ -496,10 +496,17 @@ CREATE TABLE sync_queue (
     next_attempt_at TEXT,                           -- NULL = due now
     dead_at         TEXT,                           -- given up; kept with its reason, can be requeued
     error_code      TEXT,
-    error_detail    TEXT
+    error_detail    TEXT,
+    held_by         INTEGER,                        -- id of the entry without which this one cannot be applied
+    incarnation     TEXT,                           -- under which it was acknowledged …
+    ack             INTEGER                         -- … and with which of that incarnation's batches
 ) STRICT;
 CREATE INDEX idx_sync_queue_unprocessed ON sync_queue (priority DESC, id) WHERE processed_at IS NULL;
 CREATE INDEX idx_sync_queue_dead ON sync_queue (id) WHERE dead_at IS NOT NULL;
+CREATE INDEX idx_sync_queue_ready ON sync_queue (priority DESC, id)
+    WHERE processed_at IS NULL AND dead_at IS NULL AND held_by IS NULL AND next_attempt_at IS NULL;
+CREATE INDEX idx_sync_queue_waiting ON sync_queue (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX idx_sync_queue_held ON sync_queue (held_by) WHERE held_by IS NOT NULL;
 CREATE INDEX idx_sync_queue_entity ON sync_queue (entity_type, entity_id, id);
 
 -- How far each space has been pulled.
