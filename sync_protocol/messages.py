@@ -202,15 +202,14 @@ class Blob(Message):
 
 
 class HaveRequest(Message):
+    """`wants_tickets`: a ticket for each missing blob that one PUT can carry, to save asking for it."""
+
     blobs: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=MAX_OPS)]
-
-
-class HaveReply(Message):
-    missing: tuple[Sha256, ...]
+    wants_tickets: bool = False
 
 
 class UploadPart(Message):
-    """`headers` must be sent as given: the store checks the bytes by them."""
+    """Send exactly `size` bytes with `headers` as given: the store checks the bytes by them."""
 
     number: Annotated[int, Field(ge=1, le=10_000)]
     url: str
@@ -220,7 +219,7 @@ class UploadPart(Message):
 
 
 class UploadTicket(Message):
-    """One part without `upload_id` is a plain PUT; several are a multipart upload that can be resumed."""
+    """Without `upload_id` one part, a plain PUT; with it the parts that the store does not hold yet."""
 
     sha256: Sha256
     upload_id: str | None
@@ -228,15 +227,23 @@ class UploadTicket(Message):
     expires_at: str
 
 
-class CompletedPart(Message):
-    number: Annotated[int, Field(ge=1, le=10_000)]
-    etag: str
+class HaveReply(Message):
+    """What is not `missing` is verified. `tickets` are for some of what is missing, or for none of it."""
+
+    missing: tuple[Sha256, ...]
+    tickets: tuple[UploadTicket, ...] = ()
+
+
+class UploadRequest(Message):
+    """`upload_id`: the multipart upload to go on with; the ticket names another if that one is gone."""
+
+    size: Annotated[int, Field(ge=0)]
+    upload_id: str | None = None
 
 
 class CompleteRequest(Message):
     size: Annotated[int, Field(ge=0)]
     upload_id: str | None = None
-    parts: tuple[CompletedPart, ...] = ()
 
 
 class CompleteReply(Message):
@@ -244,6 +251,19 @@ class CompleteReply(Message):
 
     sha256: Sha256
     is_verified: bool
+
+
+class VerifyRequest(Message):
+    """Many blobs at once, each of which was sent with a plain PUT."""
+
+    blobs: Annotated[tuple[Blob, ...], Field(min_length=1, max_length=MAX_OPS)]
+
+
+class VerifyReply(Message):
+    """`verified` as in CompleteReply; `differing` had other bytes and are gone; the rest never arrived."""
+
+    verified: tuple[Sha256, ...]
+    differing: tuple[Sha256, ...] = ()
 
 
 class DownloadTicket(Message):

@@ -8,16 +8,19 @@ Rules of this file:
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,10 +58,83 @@ def postgres(major: int = 18, settings: tuple[str, ...] = FAST) -> Iterator[str]
         shutil.rmtree(base, ignore_errors=True)
 
 
+@contextmanager
+def object_store() -> Iterator[StoreServer]:
+    """A fresh SeaweedFS with one key pair that may do everything, and no bucket."""
+    base = Path(tempfile.mkdtemp(prefix="s3-"))
+    try:
+        server = StoreServer(base)
+        with server.running():
+            yield server
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+class StoreServer:
+    """An S3-compatible store that can be stopped and started again on the same port and data."""
+
+    access_key = "test-key"
+    secret_key = "test-secret"
+
+    def __init__(self, base: Path) -> None:
+        self._base, self._ports = base, free_ports(10)
+        self.url = f"http://127.0.0.1:{self._ports[0]}"
+        self._stack = ExitStack()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        self._stack.enter_context(
+            _running(self._argv(), self._base, self._probe, stop=signal.SIGKILL, as_root=True)
+        )
+
+    def stop(self) -> None:
+        """At once, as a power cut would."""
+        self._stack.close()
+
+    def _probe(self) -> None:
+        urllib.request.urlopen(f"{self.url}/healthz", timeout=1).close()
+
+    def _argv(self) -> list[str]:
+        base, (s3, s3g, m, mg, v, vg, f, fg, a, ag) = self._base, self._ports
+        (base / "data").mkdir(exist_ok=True)
+        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identities = [{"name": "test", "credentials": [keys], "actions": actions}]
+        (base / "s3.json").write_text(json.dumps({"identities": identities}))
+        options = {
+            "dir": f"{base}/data",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            **{"s3.port": s3, "s3.port.grpc": s3g, "master.port": m, "master.port.grpc": mg},
+            **{"volume.port": v, "volume.port.grpc": vg, "filer.port": f, "filer.port.grpc": fg},
+            **{"admin.port": a, "admin.port.grpc": ag, "s3.port.iceberg": 0, "s3.port.lance": 0},
+            **dict.fromkeys(("master.telemetry", "admin.ui", "webdav", "s3.autoCreateBucket"), "false"),
+            "filer.localSocket": f"{base}/f.sock",
+            "s3.localSocket": f"{base}/s.sock",
+            "s3.config": f"{base}/s3.json",
+        }
+        weed = Path(sysconfig.get_path("scripts")) / "weed"
+        return [str(weed), "-logtostderr", "mini", *(f"-{name}={value}" for name, value in options.items())]
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones: all are held until all are known."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _binaries(base: Path, major: int) -> Path:
@@ -91,7 +167,14 @@ def _who() -> dict[str, Any]:
 
 
 @contextmanager
-def _running(argv: list[str], base: Path, probe: Callable[[], None]) -> Iterator[None]:
+def _running(
+    argv: list[str],
+    base: Path,
+    probe: Callable[[], None],
+    *,
+    stop: signal.Signals = signal.SIGINT,
+    as_root: bool = False,
+) -> Iterator[None]:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     with (base / "log").open("ab") as log:
         process = subprocess.Popen(
@@ -100,13 +183,13 @@ def _running(argv: list[str], base: Path, probe: Callable[[], None]) -> Iterator
             stdout=log,
             stderr=log,
             preexec_fn=(lambda: libc.prctl(1, int(signal.SIGKILL))) if libc else None,  # noqa: PLW1509
-            **_who(),
+            **({"env": _who()["env"]} if as_root else _who()),
         )
     try:
         _wait_until_ready(process, base, probe)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -119,7 +202,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], base: Path, probe: Calla
     while True:
         try:
             return probe()
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, OSError):
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((base / "log").read_text()[-4000:]) from None
             time.sleep(0.02)

@@ -11,10 +11,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
 from tests.central.devices import Device
-from tests.servers import postgres
+from tests.servers import StoreServer, object_store, postgres
 
 NAMES = count(1)
 
@@ -23,6 +24,23 @@ NAMES = count(1)
 def cluster() -> Iterator[str]:
     with postgres(18) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[StoreServer]:
+    with object_store() as server:
+        yield server
+
+
+@pytest.fixture
+def objects(store_server: StoreServer) -> Iterator[Objects]:
+    """A bucket of its own."""
+    server = store_server
+    settings = StoreSettings(server.url, f"bucket-{next(NAMES)}", server.access_key, server.secret_key)
+    made = Objects(settings)
+    made.prepare()
+    yield made
+    made.close()
 
 
 @pytest.fixture
