@@ -198,6 +198,16 @@ class Objects:
             actual = head.sha256 if trusted else self._computed(sha256)
         return (Found.VERIFIED if actual == sha256 else Found.DIFFERING), head.size
 
+    def still_there(self, sha256s: Iterable[str]) -> dict[str, bool]:
+        """Whether the store still holds what was verified once; its bytes are not computed again."""
+        wanted = list(sha256s)
+        return dict(zip(wanted, self._looking.map(self._is_there, wanted), strict=True))
+
+    def _is_there(self, sha256: str) -> bool:
+        with mapped_errors():
+            head = self._head(sha256)
+        return head is not None and head.sha256 in (None, sha256)
+
     def look_at(self, sha256s: Iterable[str]) -> dict[str, tuple[Found, int]]:
         """`look` for many."""
         wanted = list(sha256s)

@@ -217,7 +217,7 @@ CREATE TABLE files (
     created_at    TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
     created_by    UUID REFERENCES users (id)
 );
-CREATE INDEX idx_files_storage_path ON files (storage_path);
+CREATE UNIQUE INDEX idx_files_storage_path ON files (storage_path);
 CREATE INDEX idx_files_created_user ON files (created_by, created_at);
 CREATE INDEX idx_files_checksum ON files (checksum);
 
@@ -407,6 +407,13 @@ CREATE TABLE devices (
     confirmed_at TIMESTAMPTZ(3),                   -- when the token was first used: until then its code may be again
     revoked_at   TIMESTAMPTZ(3),
     last_seen_at TIMESTAMPTZ(3)
+);
+
+-- Which device has brought, or has been told that we hold, which object: it may have it back.
+CREATE TABLE file_devices (
+    checksum  VARCHAR(64) NOT NULL,                -- of files
+    device_id VARCHAR(255) NOT NULL REFERENCES devices (device_id),
+    PRIMARY KEY (checksum, device_id)
 );
 
 -- One life of a device's disk: a restored or cloned one takes a new incarnation, and counts its seq anew.

@@ -15,6 +15,7 @@ import pytest
 from central_server.errors import Refused, Unavailable
 from central_server.objects import CHECKSUM, PLAIN_PUT_BYTES, Found, Objects, StoreSettings, part_size
 from tests.servers import StoreServer, object_store
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -31,6 +32,13 @@ def fresh(size: int = 3000) -> tuple[bytes, str]:
 def send(http: httpx.Client, objects: Objects, data: bytes, sha256: str) -> int:
     signed = objects.sign_put(sha256, len(data), 60)
     return http.put(signed.url, content=data, headers=dict(signed.headers)).status_code
+
+
+def answers(objects: Objects, sha256: str) -> bool:
+    try:
+        return bool(objects.get(sha256))
+    except Unavailable:
+        return False
 
 
 def test_right_bytes_are_verified_by_the_stores_own_checksum(objects: Objects, http: httpx.Client) -> None:
@@ -184,6 +192,7 @@ def test_a_killed_store_keeps_what_it_verified(http: httpx.Client) -> None:
         with pytest.raises(Unavailable):
             objects.look(sha256)
         server.start()
+        wait_for(lambda: answers(objects, sha256))  # its parts find each other again
         assert objects.get(sha256) == data
         assert objects.look(sha256) == (Found.VERIFIED, len(data))
         objects.close()

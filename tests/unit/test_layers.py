@@ -58,7 +58,12 @@ LAYERS[2] += ["central_server", "central_server.errors"]
 LAYERS[3] += ["central_server.facts"]
 LAYERS[4] += ["central_server.incoming"]
 LAYERS[6] += ["central_server.store", "central_server.objects", "central_server.config"]
-LAYERS[11] += ["central_server.masters", "central_server.devices", "central_server.statistics"]
+LAYERS[10] += ["central_server.blobs"]
+LAYERS[11] += [
+    "central_server.masters",
+    "central_server.devices",
+    "central_server.statistics",
+]
 LAYERS[17] += ["central_server.api"]
 LAYERS[19] += ["central_server.embedded", "central_server.daemon"]
 LAYERS[21] += ["central_server.cli"]
