@@ -29,6 +29,7 @@ from edge_agent.cli import (
     serve,
     sessions,
     status,
+    sync,
     upkeep,
     users,
 )
@@ -68,6 +69,7 @@ for name, group in {
     "session": sessions.app,
     "master": masters.app,
     "model": models.app,
+    "sync": sync.app,
     "folder": folders.app,
     "camera": cameras.app,
     "calibrate": calibrate.app,

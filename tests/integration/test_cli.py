@@ -56,7 +56,9 @@ def ask(connection: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def asking(*arguments: str | Path, stdin: str = "") -> tuple[int, Any]:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
         words = [str(argument) for argument in arguments]
-        human = run(words) if arguments[0] in ("status", "check") else None
+        human = (
+            run(words) if arguments[0] in ("status", "check", "sync") and "export" not in arguments else None
+        )
         capsys.readouterr()
         code = run([*words, "--json"])
         shown = capsys.readouterr()
@@ -326,3 +328,30 @@ def test_check_backup_and_restore(ask: Ask, tmp_path: Path, capsys: pytest.Captu
 def test_a_backup_is_not_made_among_the_data(ask: Ask, connection: Connection) -> None:
     inside = Path(connection.get("/system/info")["data_dir"]) / "images"
     assert error_of(ask("backup", "--to", inside)) == (Exit.BAD_INPUT, "backup-folder")
+
+
+# ── synchronisation ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_sync_status_and_queue_without_a_server(ask: Ask, tmp_path: Path) -> None:
+    ask("inspect", write(tmp_path / "waits.png", 255, 91), "--item", "PLATE/look")
+    code, document = ask("sync", "status")
+    assert (code, document["summary"], document["is_configured"]) == (0, "not-enrolled", False)
+    assert document["images"]["bytes"] > 0
+    code, page = ask("sync", "queue", "--table", "inspection_images", "--limit", "1")
+    assert code == 0
+    assert [one["entity_type"] for one in page["entries"]] == ["inspection_images"]
+    assert page["next_after_id"] == page["entries"][0]["id"]
+
+
+def test_dead_letters_from_the_command_line(ask: Ask, tmp_path: Path) -> None:
+    assert ask("sync", "dead", "list")[1]["entries"] == []
+    assert error_of(ask("sync", "dead", "show", "1")) == (Exit.NOT_FOUND, "unknown-dead-letter")
+    assert error_of(ask("sync", "dead", "retry")) == (Exit.BAD_INPUT, "retry-unclear")
+    assert error_of(ask("sync", "dead", "retry", "1", "--all")) == (Exit.BAD_INPUT, "retry-unclear")
+    assert ask("sync", "dead", "retry", "--all") == (0, {"queued": 0})
+    assert ask("sync", "dead", "export", tmp_path / "dead.json")[1]["dead_letters"] == 0
+    assert json.loads((tmp_path / "dead.json").read_text("utf-8")) == {"dead_letters": []}
+    assert ask("sync", "conflicts") == (0, {"conflicts": [], "next_cursor": None})
+    missing = ask("sync", "conflicts", "--resolve", "0" * 8 + "-0000-0000-0000-" + "0" * 12)
+    assert error_of(missing) == (Exit.NOT_FOUND, "unknown-conflict")
