@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from central_server.blobs import Blobs
 from central_server.config import Config
 from central_server.store.database import Database
 from edge_agent.clock import Clock
@@ -18,3 +19,4 @@ class Services:
     config: Config
     clock: Clock
     database: Database
+    blobs: Blobs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from fastapi.testclient import TestClient
 
 from central_server.api.app import create_app
 from central_server.api.services import Services
+from central_server.blobs import Blobs
 from central_server.config import load_config
 from central_server.devices import issue_code
+from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from sync_protocol.messages import (
     EnrollReply,
@@ -32,15 +35,26 @@ SEALED = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
 
 
 @contextmanager
-def serving(database: Database, data_dir: Path, **settings: Any) -> Iterator[TestClient]:
+def serving(
+    database: Database, data_dir: Path, objects: Objects | None = None, **settings: Any
+) -> Iterator[TestClient]:
     """One server process' application on this database."""
-    services = services_on(database, data_dir, **settings)
+    services = services_on(database, data_dir, objects, **settings)
     with TestClient(create_app(services), base_url="http://central", raise_server_exceptions=False) as client:
         yield client
 
 
-def services_on(database: Database, data_dir: Path, **settings: Any) -> Services:
-    return Services(config=load_config(data_dir, **settings), clock=CLOCK, database=database)
+def services_on(
+    database: Database, data_dir: Path, objects: Objects | None = None, **settings: Any
+) -> Services:
+    """Without `objects`, the object store is down."""
+    blobs = Blobs(database, objects or down_store())
+    return Services(config=load_config(data_dir, **settings), clock=CLOCK, database=database, blobs=blobs)
+
+
+@cache
+def down_store() -> Objects:
+    return Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"))
 
 
 class Caller:
