@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -25,6 +26,7 @@ from edge_agent.errors import BadDefinition, BadInput, NotFound, Problem
 from edge_agent.file_names import collisions, fault_of
 
 CHUNK_BYTES = 1 << 20
+EPOCH = (1980, 1, 1, 0, 0, 0)
 UNICODE_FLAG, ENCRYPTED_FLAG = 0x800, 0x1
 END_OF_ZIP = b"PK\x05\x06"
 ZIP64_LOCATOR = b"PK\x06\x07"
@@ -244,6 +246,20 @@ def _outer_folder(entries: list[_Entry]) -> str:
         return ""
     top = tops.pop()
     return "" if fault_of(top) else top
+
+
+def pack(folder: Path, names: Iterable[str], target: Path) -> None:
+    """Writes the files `names` of `folder` into the zip `target`; the same files give the same bytes.
+
+    Raises OSError.
+    """
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in names:
+            with (
+                (folder / name).open("rb") as source,
+                archive.open(zipfile.ZipInfo(name, EPOCH), "w") as entry,
+            ):
+                shutil.copyfileobj(source, entry, CHUNK_BYTES)
 
 
 def no_progress(stage: str, done: int, total: int) -> None:

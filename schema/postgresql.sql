@@ -148,7 +148,7 @@ CREATE TABLE pipelines (
     created_by         UUID REFERENCES users (id),
     code               VARCHAR(100) NOT NULL UNIQUE,
     sha256             VARCHAR(64) NOT NULL,       -- of the definition's canonical JSON
-    definition_version VARCHAR(50) NOT NULL,       -- "version" in the definition
+    definition_version VARCHAR(64) NOT NULL,       -- "version" in the definition
     is_active          BOOLEAN NOT NULL DEFAULT true,
     row_version        BIGINT NOT NULL DEFAULT 0
 );
@@ -291,6 +291,23 @@ CREATE TABLE assets (
     row_version BIGINT NOT NULL DEFAULT 0
 );
 CALL sync_table('assets', 'masters');
+
+-- What a bundle said last of a person: importing it again must not undo what was changed here since.
+CREATE TABLE imported_entries (
+    key         TEXT PRIMARY KEY,                  -- users.ID
+    entry       JSONB NOT NULL,                    -- the password hash only as its sha256
+    imported_at TIMESTAMPTZ(3) NOT NULL DEFAULT now()
+);
+
+-- Who changed what at the centre, for people to read.
+CREATE TABLE operator_log (
+    id      BIGSERIAL PRIMARY KEY,
+    at      TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
+    actor   TEXT NOT NULL,                         -- user name; "admin token"; "command line"
+    action  TEXT NOT NULL,                         -- product.put, master.import, ...
+    subject TEXT NOT NULL,                         -- code or name of what was changed
+    detail  JSONB NOT NULL DEFAULT '{}'
+);
 
 -- ── decisions of the centre ────────────────────────────────────────────────────────────────────────────
 

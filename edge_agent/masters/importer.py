@@ -31,7 +31,7 @@ from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.running import Running
 from edge_agent.masters import exporter
 from edge_agent.masters.bundle import Bundle, CalibrationRow, read_bundle
-from edge_agent.masters.changes import CALIBRATIONS, KEYS, USERS, Changes, Present, plan_changes
+from edge_agent.masters.changes import CALIBRATIONS, KEYS, USERS, Present, plan_changes
 from edge_agent.masters.loading import IMPORTED, load_running, read_present
 from edge_agent.masters.packages import (
     file_sha256,
@@ -46,9 +46,10 @@ from edge_agent.masters.packages import (
     remove_tree,
     workspace,
 )
-from edge_agent.masters.report import TABLES, Count, ImportReport, MastersStatus, ModelTest
+from edge_agent.masters.report import TABLES, ImportReport, MastersStatus, ModelTest, make_report
 from edge_agent.masters.verify import verify_bundle
 from edge_agent.masters.versions import ModelVersions, find
+from edge_agent.masters.writing import json_text
 from edge_agent.models import Actor, ModelPackage
 from edge_agent.store import audit, settings, users
 from edge_agent.store import masters as store
@@ -201,7 +202,7 @@ class Masters:
             row = CalibrationRow.model_validate(stated).model_dump(exclude={"camera"})
         except ValidationError as error:
             raise BadDefinition("the calibration cannot be used", problems_of(error, "", "")) from None
-        row |= {"detail": exporter.json_text(dict(detail)), "created_at": self._clock.now()}
+        row |= {"detail": json_text(dict(detail)), "created_at": self._clock.now()}
         with self._lock:
             with self._db.write(actor) as tx:
                 store.put(tx, CALIBRATIONS, row, KEYS[CALIBRATIONS])
@@ -308,23 +309,3 @@ class Masters:
 def still_whole(places: Mapping[K, Path], spoilt: Collection[str], data_dir: Path) -> dict[K, Path]:
     """What runs under way may still need, but for what a finding names."""
     return {key: path for key, path in places.items() if path.relative_to(data_dir).as_posix() not in spoilt}
-
-
-def make_report(
-    bundle: Bundle, changes: Changes, records: Sequence[ModelPackage], dry_run: bool
-) -> ImportReport:
-    """What the changes come to, in the words people use."""
-    counts = {
-        word: Count(*(changes.count(table, kind) for kind in ("added", "changed", "unchanged")))
-        for word, table in TABLES.items()
-    }
-    head = bundle.head
-    return ImportReport(
-        name=head.name if head else "",
-        version=head.version if head else "",
-        dry_run=dry_run,
-        counts=counts,
-        deactivated=tuple(changes.deactivated),
-        activated=dict(changes.activate),
-        golden={f"{r.name}-{r.version}": r.golden_results for r in records if r.golden_results},
-    )

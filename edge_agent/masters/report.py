@@ -6,11 +6,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.errors import Problem
+from edge_agent.masters.bundle import Bundle
+from edge_agent.masters.changes import Changes
 from edge_agent.models import Finding, ModelPackage
 
 TABLES = {
@@ -83,3 +85,23 @@ class MastersStatus:
     running: tuple[str, ...]
     findings: tuple[Finding, ...]
     imported: Mapping[str, Any] | None
+
+
+def make_report(
+    bundle: Bundle, changes: Changes, records: Sequence[ModelPackage], dry_run: bool
+) -> ImportReport:
+    """What the changes come to, in the words people use."""
+    counts = {
+        word: Count(*(changes.count(table, kind) for kind in ("added", "changed", "unchanged")))
+        for word, table in TABLES.items()
+    }
+    head = bundle.head
+    return ImportReport(
+        name=head.name if head else "",
+        version=head.version if head else "",
+        dry_run=dry_run,
+        counts=counts,
+        deactivated=tuple(changes.deactivated),
+        activated=dict(changes.activate),
+        golden={f"{r.name}-{r.version}": r.golden_results for r in records if r.golden_results},
+    )

@@ -81,6 +81,7 @@ SHARED = (
     "edge_agent.masters.packages",
     "edge_agent.masters.report",
     "edge_agent.masters.verify",
+    "edge_agent.masters.writing",
     "edge_agent.models",
     "edge_agent.passwords",
 )

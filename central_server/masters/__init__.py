@@ -1,0 +1,1 @@
+"""Masters at the centre: changed, verified, imported, exported."""
