@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from central_server.api.waiting import Waiting
 from central_server.blobs import Blobs
 from central_server.config import Config
 from central_server.store.database import Database
@@ -16,7 +17,10 @@ from edge_agent.clock import Clock
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
+    """`waiting` is told of commits by a `Listener` that whoever built this has started."""
+
     config: Config
     clock: Clock
     database: Database
     blobs: Blobs
+    waiting: Waiting

@@ -37,7 +37,7 @@ def pull(
     Raises Refused: `space-unknown`; `pull-reset` when the epoch is another, or what was deleted since the cursor
     is no longer known, or the cursor is ahead of the server.
     """
-    view = _view(space)
+    view = require_space(space)
     with database.snapshot() as tx:
         head, horizon, epoch = _head(tx, space)
         _require_continuable(cursor, server_epoch, head, horizon, epoch)
@@ -58,7 +58,7 @@ def pull(
 
 def find_rows(tx: Connection, space: str, table: str, ids: list[str]) -> tuple[Change, ...]:
     """Those of the table's rows with these ids that are there. Raises Refused (`space-unknown`)."""
-    sql = f"""SELECT row_version, table_name, row_id, data FROM {_view(space)}
+    sql = f"""SELECT row_version, table_name, row_id, data FROM {require_space(space)}
               WHERE table_name = %s AND row_id = ANY(%s) AND data IS NOT NULL ORDER BY row_version"""
     return tuple(_change(*row) for row in tx.execute(sql.encode(), (table, ids)).fetchall())
 
@@ -73,7 +73,8 @@ def forget_tombstones(tx: Connection, space: str, older_than_days: int) -> None:
     tx.execute(FORGET, (space, older_than_days, space))
 
 
-def _view(space: str) -> str:
+def require_space(space: str) -> str:
+    """The view of a space that can be pulled. Raises Refused (`space-unknown`)."""
     if space not in VIEWS:
         raise Refused("space-unknown", f"There is no space {space}.")
     return VIEWS[space]

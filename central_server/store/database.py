@@ -30,6 +30,7 @@ class Database:
     """The open, migrated database (`store.migrations.migrate` sees to that)."""
 
     def __init__(self, url: str, *, max_connections: int = 8) -> None:
+        self.url = url
         self._pool = ConnectionPool(
             url,
             min_size=1,

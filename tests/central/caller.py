@@ -12,11 +12,13 @@ from fastapi.testclient import TestClient
 
 from central_server.api.app import create_app
 from central_server.api.services import Services
+from central_server.api.waiting import Waiting
 from central_server.blobs import Blobs
 from central_server.config import load_config
 from central_server.devices import issue_code
 from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
+from central_server.store.listening import Listener
 from sync_protocol.messages import (
     EnrollReply,
     EnrollRequest,
@@ -39,17 +41,26 @@ def serving(
     database: Database, data_dir: Path, objects: Objects | None = None, **settings: Any
 ) -> Iterator[TestClient]:
     """One server process' application on this database."""
-    services = services_on(database, data_dir, objects, **settings)
-    with TestClient(create_app(services), base_url="http://central", raise_server_exceptions=False) as client:
+    with (
+        services_on(database, data_dir, objects, **settings) as services,
+        TestClient(create_app(services), base_url="http://central", raise_server_exceptions=False) as client,
+    ):
         yield client
 
 
+@contextmanager
 def services_on(
     database: Database, data_dir: Path, objects: Objects | None = None, **settings: Any
-) -> Services:
+) -> Iterator[Services]:
     """Without `objects`, the object store is down."""
+    config = load_config(data_dir, **settings)
+    waiting = Waiting(config.max_listeners)
+    listener = Listener(database.url, waiting.publish)
+    listener.start()
     blobs = Blobs(database, objects or down_store())
-    return Services(config=load_config(data_dir, **settings), clock=CLOCK, database=database, blobs=blobs)
+    yield Services(config=config, clock=CLOCK, database=database, waiting=waiting, blobs=blobs)
+    waiting.close()
+    listener.close()
 
 
 @cache

@@ -17,6 +17,7 @@ from sync_protocol.messages import (
     DigestReply,
     HelloRequest,
     RowsReply,
+    WaitReply,
 )
 from sync_protocol.wire import read, read_push, write, write_page, write_push_reply, write_rows
 
@@ -27,6 +28,7 @@ Table = Annotated[str, Query(pattern="^[a-z_]{1,63}$")]
 Cursor = Annotated[int, Query(ge=0, lt=2**53)]
 Epoch = Annotated[str | None, Query(pattern=UUID_PATTERN)]
 MaxBytes = Annotated[int, Query(ge=1, le=changes.MAX_BYTES)]
+TimeoutS = Annotated[float, Query(ge=0, le=60)]
 Bucket = Annotated[int, Path(ge=0, le=255)]
 Ids = Annotated[str, Query(min_length=1, max_length=8000)]
 
@@ -64,6 +66,22 @@ def pull(
 ) -> Response:
     """What changed after the cursor, oldest first."""
     return exchange.answer(write_page(changes.pull(has.database, space, cursor, epoch, max_bytes)))
+
+
+@router.get("/wait")
+async def wait(
+    exchange: Exchanged,
+    _device_id: DeviceId,
+    has: Has,
+    space: Space,
+    cursor: Cursor,
+    timeout_s: TimeoutS = 25.0,
+) -> Response:
+    """Answers as soon as the space is past the cursor, else when the time is over."""
+    changes.require_space(space)
+    heads = await has.waiting.until(space, cursor, timeout_s)
+    head = heads.by_space.get(space, 0)
+    return exchange.answer(write(WaitReply(space=space, head=head, server_epoch=heads.server_epoch)))
 
 
 @router.get("/digest")

@@ -1,0 +1,407 @@
+"""Hello, push, pull, wait, digests and rows over HTTP, and what comes damaged, too large or at a bad time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from central_server.errors import Unavailable
+from central_server.store import devices
+from central_server.store.database import Database
+from sync_protocol.checksums import digest, seal
+from sync_protocol.messages import BucketReply, DigestReply, HelloRequest, Page, WaitReply
+from sync_protocol.wire import (
+    MAX_BODY_BYTES,
+    pack,
+    read,
+    read_page,
+    read_rows,
+    unpack,
+    write,
+    write_push,
+)
+from tests.central.caller import (
+    SEALED,
+    Caller,
+    document_of,
+    enrolled,
+    hello_of,
+    hello_request,
+    problem_of,
+    serving,
+)
+from tests.central.devices import CLOCK, Device, again
+from tests.central.test_changes import add_user, start
+
+
+@pytest.fixture
+def client(database: Database, tmp_path: Path) -> Iterator[TestClient]:
+    with serving(database, tmp_path) as client:
+        yield client
+
+
+@pytest.fixture
+def caller(client: TestClient, device: Device) -> Caller:
+    """The device's way to the server."""
+    return enrolled(client, device.database, device.device_id, device.incarnation)
+
+
+def page_of(caller: Caller, cursor: int, epoch: str, **query: Any) -> Page:
+    return read_page(
+        document_of(caller.get("/sync/pull", space="masters", cursor=cursor, epoch=epoch, **query))
+    )
+
+
+# ── hello ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_hello_says_what_the_server_has(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    first = hello_of(caller.hello())
+    assert (first.device_last_seq, first.device_last_ack, first.hints) == (0, 0, {})
+    assert first.heads.keys() == {"masters", "decisions"}
+    ops = device.outbox()
+    ack = caller.pushed(ops).ack
+    then = hello_of(caller.hello())
+    assert (then.device_last_seq, then.device_last_ack) == (ops[-1].seq, ack)
+    assert then.server_epoch == first.server_epoch
+    caller.incarnation = CLOCK.new_id()
+    other = hello_of(caller.hello())
+    assert (other.device_last_seq, other.device_last_ack) == (0, 0)
+
+
+def test_hello_notes_the_devices_version(caller: Caller, device: Device) -> None:
+    hello_of(caller.hello(app_version="2.7"))
+    with device.database.snapshot() as tx:
+        (found,) = [one for one in devices.listed(tx) if one["device_id"] == caller.device_id]
+    assert found["app_version"] == "2.7"
+
+
+@pytest.mark.parametrize(("theirs", "agreed"), [((1, 2, 9), 1), ((0, 1), 1)])
+def test_a_newer_and_an_older_device_are_spoken_to_in_the_common_version(
+    caller: Caller, theirs: tuple[int, ...], agreed: int
+) -> None:
+    assert hello_of(caller.hello(protocol_versions=theirs)).protocol_version == agreed
+
+
+@pytest.mark.parametrize("theirs", [(2,), (0,), ()])
+def test_without_a_common_version_the_device_stops(caller: Caller, theirs: tuple[int, ...]) -> None:
+    problem = problem_of(caller.hello(protocol_versions=theirs))
+    assert (problem.code, problem.retryable, problem.scope) == ("protocol-unknown", False, "device")
+
+
+@pytest.mark.parametrize(("schema", "hint"), [(2, "schema-newer"), (0, "schema-older")])
+def test_another_schema_is_a_hint_only(caller: Caller, schema: int, hint: str) -> None:
+    assert hello_of(caller.hello(schema_version=schema)).hints.keys() == {hint}
+
+
+def test_a_newer_device_may_say_more(caller: Caller) -> None:
+    document = write(hello_request(caller.device_id, caller.incarnation))
+    more = document[:-1] + b',"invented_later":[1]}'
+    hello_of(caller.post("/sync/hello", more))
+
+
+# ── push ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_batch_arrives_and_a_replay_after_a_lost_answer_too(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    ops = device.outbox()
+    first = caller.pushed(ops)
+    assert {result.outcome for result in first.results} == {"applied"}
+    second = caller.pushed(ops)
+    assert second.results == first.results
+    assert second.ack == first.ack + 1
+    assert device.count("sync_ops") == len(ops)
+
+
+def test_a_poisoned_row_is_refused_alone(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    ops = device.outbox()
+    bad = again(ops[0], seq=9_000, id=CLOCK.new_id(), created_at="now")
+    results = caller.pushed([ops[0], bad, *ops[1:]]).results
+    refused = [(at, one.outcome, one.code) for at, one in enumerate(results) if one.outcome != "applied"]
+    assert refused == [(1, "rejected", "row-invalid")]
+
+
+def test_a_cloned_disk_is_told_to_take_a_new_incarnation(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    ops = device.outbox()
+    caller.pushed(ops)
+    clone = [again(ops[0], seq=ops[0].seq, id=CLOCK.new_id())]
+    problem = problem_of(caller.push(clone))
+    assert (problem.status, problem.code, problem.scope, problem.retryable) == (
+        (409, "device-forked", "device", True)
+    )
+    caller.incarnation = CLOCK.new_id()
+    assert [one.outcome for one in caller.pushed(clone).results] == ["applied"]
+
+
+def test_devices_push_through_two_servers_at_once(
+    database: Database, tmp_path: Path, device: Device, client: TestClient
+) -> None:
+    """Both servers get the same batches of the same device at the same time: each is applied once."""
+    for _ in range(4):
+        device.store.inspect()
+    ops = device.outbox()
+    caller = enrolled(client, database, device.device_id, device.incarnation)
+    second_database = Database(database.url)
+    second_database.open()
+    with serving(second_database, tmp_path) as second_client, ThreadPoolExecutor(4) as pool:
+        second = Caller(second_client, caller.device_id, caller.incarnation, caller.token)
+        jobs = [
+            pool.submit(one.pushed, ops[at : at + 7])
+            for at in range(0, len(ops), 7)
+            for one in (caller, second)
+        ]
+        for job in jobs:
+            assert {result.outcome for result in job.result().results} <= {"applied", "deferred"}
+        assert {result.outcome for result in caller.pushed(ops).results} == {"applied"}
+    second_database.close()
+    assert device.count("sync_ops") == device.count("tauri_sync_queue") == len(ops)
+
+
+# ── pull, wait ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pages_are_pulled_until_the_head(caller: Caller, database: Database) -> None:
+    cursor, epoch = start(database)
+    with database.write() as tx:
+        added = [add_user(tx) for _ in range(5)]
+    seen: list[str] = []
+    while True:
+        page = page_of(caller, cursor, epoch, max_bytes=600)
+        seen += [change.id for change in page.changes]
+        cursor = page.to_cursor
+        if not page.has_more:
+            break
+    assert seen == added
+    assert page_of(caller, cursor, epoch).changes == ()
+
+
+def test_a_cursor_of_another_history_is_reset(caller: Caller, database: Database) -> None:
+    with database.write() as tx:
+        add_user(tx)
+    cursor, _ = start(database)
+    problem = problem_of(caller.get("/sync/pull", space="masters", cursor=cursor, epoch=CLOCK.new_id()))
+    assert (problem.status, problem.code, problem.retryable) == (410, "pull-reset", True)
+
+
+def waited(caller: Caller, cursor: int, timeout_s: float) -> WaitReply:
+    return read(
+        WaitReply, document_of(caller.get("/sync/wait", space="masters", cursor=cursor, timeout_s=timeout_s))
+    )
+
+
+def test_who_is_behind_does_not_wait(caller: Caller, database: Database) -> None:
+    with database.write() as tx:
+        add_user(tx)
+    head, epoch = start(database)
+    assert waited(caller, head - 1, 60) == WaitReply(space="masters", head=head, server_epoch=epoch)
+
+
+def test_a_wait_ends_at_its_time(caller: Caller, database: Database) -> None:
+    head, _ = start(database)
+    assert waited(caller, head, 0).head <= head
+    assert waited(caller, head, 0.05).head <= head
+
+
+def test_a_change_at_one_server_wakes_devices_that_wait_at_another(
+    caller: Caller, database: Database, tmp_path: Path
+) -> None:
+    head, _ = start(database)
+    app: Any = caller.client.app
+    waiting = app.state.services.waiting
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(waited, caller, head, 60) for _ in range(3)]
+        while len(waiting) < len(jobs):
+            assert not any(job.done() for job in jobs)
+        other = Database(database.url)
+        other.open()
+        with other.write() as tx:
+            add_user(tx)
+        other.close()
+        assert [job.result().head for job in jobs] == [head + 1] * 3
+
+
+def test_too_many_that_wait_are_sent_away(database: Database, device: Device, tmp_path: Path) -> None:
+    with serving(database, tmp_path, max_listeners=0) as client:
+        caller = enrolled(client, database, device.device_id, device.incarnation)
+        problem = problem_of(caller.get("/sync/wait", space="masters", cursor=2**50))
+    assert (problem.code, problem.retry_after) == ("throttled", 30)
+
+
+# ── digests, rows ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_devices_own_facts_have_a_digest(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    ops = device.outbox()
+    caller.pushed(ops)
+    inserted = [op for op in ops if (op.entity_type, op.operation) == ("inspection_images", "INSERT")]
+    ours = digest((op.entity_id, bytes.fromhex(op.sha256)) for op in inserted)
+    about = {"space": "facts", "table": "inspection_images"}
+    theirs = read(DigestReply, document_of(caller.get("/sync/digest", **about)))
+    assert {one.bucket: (one.count, int(one.hash_sum)) for one in theirs.buckets} == {
+        number: (bucket.count, bucket.hash_sum) for number, bucket in ours.items()
+    }
+    number = next(iter(ours))
+    rows = read(BucketReply, document_of(caller.get(f"/sync/digest/{number}", **about))).rows
+    assert {(row.id, row.sha256) for row in rows} <= {(op.entity_id, op.sha256) for op in inserted}
+    assert len(rows) == ours[number].count
+
+
+def test_rows_are_given_by_their_ids(caller: Caller, database: Database) -> None:
+    with database.write() as tx:
+        one, two = add_user(tx), add_user(tx, "検査員")
+    found = read_rows(
+        document_of(caller.get("/sync/rows", space="masters", table="users", ids=f"{two},gone,{one}"))
+    )
+    assert [change.id for change in found.changes] == [one, two]
+    head, epoch = start(database)
+    assert page_of(caller, head - 2, epoch).changes == found.changes
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code"),
+    [
+        ("/sync/pull", {"space": "nonsense", "cursor": 0}, "space-unknown"),
+        ("/sync/pull", {"space": "facts", "cursor": 0}, "space-unknown"),
+        ("/sync/wait", {"space": "facts", "cursor": 0}, "space-unknown"),
+        ("/sync/digest", {"space": "facts", "table": "users"}, "space-unknown"),
+        ("/sync/rows", {"space": "facts", "table": "users", "ids": "1"}, "space-unknown"),
+        ("/sync/pull", {"space": "masters", "cursor": -1}, "batch-invalid"),
+        ("/sync/pull", {"space": "masters", "cursor": 2**53}, "batch-invalid"),
+        ("/sync/pull", {"space": "masters", "cursor": "x"}, "batch-invalid"),
+        ("/sync/pull", {"space": "masters"}, "batch-invalid"),
+        ("/sync/pull", {"space": "a\0", "cursor": 0}, "batch-invalid"),
+        ("/sync/pull", {"space": "masters", "cursor": 0, "epoch": "'"}, "batch-invalid"),
+        ("/sync/digest/256", {"space": "masters", "table": "users"}, "batch-invalid"),
+        ("/sync/wait", {"space": "masters", "cursor": 0, "timeout_s": "nan"}, "batch-invalid"),
+        ("/sync/nothing", {}, "request-unknown"),
+        ("/sync/push", {}, "request-unknown"),
+    ],
+)
+def test_a_wrong_question_is_told_so(caller: Caller, path: str, query: dict[str, Any], code: str) -> None:
+    assert problem_of(caller.get(path, **query)).code == code
+
+
+# ── what comes damaged ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "batch-damaged"),
+        (b"<html><title>Sign in</title></html>", "batch-damaged"),
+        (pack(b'{"a":1}')[:-4], "batch-damaged"),
+        (pack(b'{"a":1}') + b"more", "batch-invalid"),
+        (pack(b'{"a":1}'), "batch-invalid"),
+        (pack(b'{"a":}'), "batch-invalid"),
+        (pack(b'{"a":"' + b"0" * (33 << 20) + b'"}'), "batch-too-large"),
+    ],
+)
+@pytest.mark.parametrize("path", ["hello", "push"])
+def test_a_damaged_request_changes_nothing(caller: Caller, path: str, content: bytes, code: str) -> None:
+    headers = SEALED | {"Authorization": f"Bearer {caller.token}"}
+    answer = caller.client.post(f"/api/v1/sync/{path}", content=content, headers=headers)
+    assert problem_of(answer).code == code
+
+
+def test_a_flipped_bit_in_a_batch_is_found(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    ops = device.outbox()
+    body = bytearray(seal(write_push(caller.request(ops))))
+    body[len(body) // 2] ^= 1
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    answer = caller.client.post("/api/v1/sync/push", content=bytes(body), headers=headers)
+    problem = problem_of(answer)
+    assert (problem.code, problem.scope, problem.retryable) == ("batch-damaged", "batch", True)
+    assert device.count("sync_ops") == 0
+
+
+def test_uncompressed_is_as_good(caller: Caller) -> None:
+    hello = seal(write(hello_request(caller.device_id, caller.incarnation)))
+    headers = {"Authorization": f"Bearer {caller.token}", "Accept-Encoding": "identity"}
+    answer = caller.client.post("/api/v1/sync/hello", content=hello, headers=headers)
+    assert "content-encoding" not in answer.headers
+    assert unpack(answer.content, "")
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_too_large_a_body_is_refused_before_it_is_read(caller: Caller, is_said: bool) -> None:
+    sent = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 2 * MAX_BODY_BYTES:
+            sent += 1 << 16
+            yield bytes(1 << 16)
+
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    if is_said:
+        headers["Content-Length"] = str(2 * MAX_BODY_BYTES)
+    problem = problem_of(caller.client.post("/api/v1/sync/push", content=parts(), headers=headers))
+    assert (problem.status, problem.code, problem.retryable) == (413, "batch-too-large", True)
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "9" * 30])
+def test_a_length_that_is_none_is_refused(caller: Caller, length: str) -> None:
+    headers = {"Authorization": f"Bearer {caller.token}", "Content-Length": length}
+    assert problem_of(caller.client.post("/api/v1/sync/push", content=b"x", headers=headers)).status == 413
+
+
+# ── bad times ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_when_all_places_are_taken_the_device_is_told_when_to_come_again(
+    database: Database, device: Device, tmp_path: Path, url: str
+) -> None:
+    device.store.inspect()
+    with serving(database, tmp_path, workers=1, max_waiting=0) as client, psycopg.connect(url) as holder:
+        caller = enrolled(client, database, device.device_id, device.incarnation)
+        holder.execute("SELECT 1 FROM devices WHERE device_id = %s FOR UPDATE", (device.device_id,))
+        busy = threading.Thread(target=caller.pushed, args=(device.outbox(),))
+        busy.start()
+        with psycopg.connect(url, autocommit=True) as watch:
+            while watch.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,):
+                pass
+        answer = caller.hello()
+        problem = problem_of(answer)
+        assert (problem.status, problem.code, problem.scope) == (503, "throttled", "server")
+        assert answer.headers["retry-after"] == "2"
+        holder.rollback()
+        busy.join()
+        hello_of(caller.hello())
+    assert device.count("sync_ops") > 0
+
+
+def test_a_database_that_is_away_is_a_reason_to_come_again(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_self: object) -> None:
+        raise Unavailable("database-unavailable", "It is away.")
+
+    monkeypatch.setattr(Database, "write", away)
+    problem = problem_of(caller.hello())
+    assert (problem.status, problem.code, problem.retryable) == (503, "database-unavailable", True)
+
+
+def test_what_nobody_foresaw_is_told_without_its_reason(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> HelloRequest:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("central_server.api.routers.sync.read", broken)
+    answer = caller.hello()
+    problem = problem_of(answer)
+    assert (problem.status, problem.code, problem.retryable) == (500, "internal", True)
+    assert "secret" not in answer.text
