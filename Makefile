@@ -6,7 +6,10 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv --quiet
 DATA   ?= demo-data
 
-.PHONY: help demo solar run test lint bench docs lock wheel clean
+CONSOLE := edge_agent/console/index.html
+NPM    := $(BIN)/python console/npm.py
+
+.PHONY: help demo solar run console test lint bench docs lock wheel clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed 's/:.*##/\t/'
@@ -27,30 +30,48 @@ $(VENV)/.dev: $(VENV)/.product requirements/dev.txt
 	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $@
 
-demo: $(VENV)/.product  ## the real agent inspects the sample images; ARGS=--once ends after the table
+# The console: Node.js comes out of a Python wheel, its packages out of console/package-lock.json.
+console/node_modules/.build: $(VENV)/.product console/package-lock.json
+	$(NPM) ci --omit=dev
+	@touch $@
+
+console/node_modules/.dev: $(VENV)/.product console/package-lock.json
+	$(NPM) ci
+	@touch console/node_modules/.build $@
+
+$(CONSOLE): console/node_modules/.build console/index.html console/vite.config.ts \
+            $(shell find console/src console/public -type f)
+	$(NPM) run build
+
+demo: $(VENV)/.product $(CONSOLE)  ## the real agent inspects the sample images; ARGS=--once ends after the table
 	@$(BIN)/edge-agent demo $(ARGS)
 
 solar: $(VENV)/.product ## 2,624 photographs of solar cells: train, import, inspect; ARGS="--seeds 1 2 3"
 	$(BIN)/python -m examples.solar_cells.run $(ARGS)
 
-run: $(VENV)/.product   ## the agent in the foreground; ARGS="--data-dir DIR"
+run: $(VENV)/.product $(CONSOLE)  ## the agent in the foreground; ARGS="--data-dir DIR"
 	$(BIN)/edge-agent run $(ARGS)
 
-test: lint              ## style, types and every test; ARGS="-k NAME" narrows
+console: $(VENV)/.product $(CONSOLE)  ## build the inspector's console into edge_agent/console
+
+test: lint $(CONSOLE)   ## style, types and every test; ARGS="-k NAME" narrows
+	$(NPM) test
 	$(BIN)/pytest -n 2 $(ARGS)
 
-lint: $(VENV)/.dev      ## ruff (style and security) and mypy (types), both strict
+lint: $(VENV)/.dev console/node_modules/.dev  ## style, security and types of Python and TypeScript, strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(NPM) run check
 
 bench: $(VENV)/.dev     ## the measures, as ratios to a bare script; ARGS=NAME runs one
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(VENV)/.dev      ## rewrite the pages of docs/ that are generated from the code
+docs: $(VENV)/.dev console/node_modules/.dev  ## rewrite the pages of docs/ that are generated from the code
 	$(BIN)/python -m tests.documentation
+	$(NPM) run generate
 
-wheel: $(VENV)/.dev     ## dist/*.whl
+wheel: $(VENV)/.dev $(CONSOLE)  ## dist/*.whl
 	$(UV) build --python $(BIN)/python --wheel --no-build-isolation --out-dir dist
 
 # Resolves pyproject.toml again; the files hold names, versions and hashes, never an address.
@@ -63,4 +84,4 @@ lock: $(BIN)/uv         ## re-pin requirements/*.txt
 	printf 'uv\n' | $(LOCK) - -o requirements/bootstrap.txt
 
 clean:           ## remove what make made
-	rm -rf $(VENV) dist build demo-data examples/solar_cells/.venv examples/solar_cells/work .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) console/node_modules edge_agent/console dist build demo-data examples/solar_cells/.venv examples/solar_cells/work .pytest_cache .mypy_cache .ruff_cache

@@ -11,16 +11,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.resources import files
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
-from starlette.staticfiles import StaticFiles
 
 from edge_agent import __version__
 from edge_agent.api import problems
+from edge_agent.api.console import mount_console
 from edge_agent.api.contract import contract, roles_of
 from edge_agent.api.guard import Admission, Guard
 from edge_agent.api.limits import BodyLimit
@@ -87,8 +84,7 @@ def create_app(services: Services) -> FastAPI:
     admission = Admission.of(services.config.allowed_hosts, services.config.allowed_origins)
     app.add_middleware(BodyLimit)
     app.add_middleware(Guard, admission=admission)
-    app.mount("/console", StaticFiles(directory=console_dir()), name="console")
-    app.add_api_route("/", _open_console, include_in_schema=False)
+    mount_console(app, services.clock)
     return app
 
 
@@ -124,15 +120,6 @@ def bare_app() -> FastAPI:
 def operation_id(route: APIRoute) -> str:
     """The function's name: what a generated client calls the operation."""
     return route.name
-
-
-def console_dir() -> Path:
-    """The console's built files, or the placeholder in their stead."""
-    return Path(str(files("edge_agent.api") / "static"))
-
-
-async def _open_console() -> FileResponse:
-    return FileResponse(console_dir() / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 @asynccontextmanager

@@ -84,6 +84,7 @@ def test_it_holds_every_file_and_no_other(wheel: Path) -> None:
         "edge_agent/schema/sqlite.sql",
         "edge_agent/schema/migrations/sqlite/0001_create_store.sql",
         "edge_agent/api/static/index.html",
+        "edge_agent/console/index.html",
         "edge_agent/demo/bundle/bundle.json",
         "edge_agent/demo/bundle/models/plate-defects-1.0.0/model.onnx",
         "edge_agent/demo/images/expected.json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 
@@ -122,11 +123,29 @@ def test_errors_come_in_the_language_asked_for(agent: Agent) -> None:
 def test_the_console_page_asks_no_other_server(agent: Agent) -> None:
     page = agent.client.get("/")
     assert page.status_code == 200
-    assert "http://" not in page.text.replace("http://localhost", "")
-    assert "<script" not in page.text
-    assert agent.client.get("/console/console.css").status_code == 200
-    assert agent.client.get("/console/../app.py").status_code == 404
-    assert agent.client.get("/console/%2e%2e/app.py").json()["code"] == "no-such-path"
+    assert "http" not in page.text
+    assert not re.search(r"<script(?![^>]* src=)", page.text), "a script in the page would not be run"
+
+
+def test_every_opening_of_the_console_has_a_nonce_of_its_own(agent: Agent) -> None:
+    nonces = set()
+    for page in (agent.client.get("/"), agent.client.get("/")):
+        [nonce] = re.findall(r"style-src 'self' 'nonce-([^']+)'", page.headers["Content-Security-Policy"])
+        assert f'property="csp-nonce" nonce="{nonce}"' in page.text
+        assert page.headers["Cache-Control"] == "no-store"
+        assert "unsafe" not in page.headers["Content-Security-Policy"]
+        nonces.add(nonce)
+    assert len(nonces) == 2
+
+
+def test_the_console_s_files_are_kept_for_good(agent: Agent) -> None:
+    [script] = re.findall(r'src="\.(/assets/[^"]+\.js)"', agent.client.get("/").text)
+    answer = agent.client.get(script)
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert agent.client.get("/icon.svg").headers["Content-Type"] == "image/svg+xml"
+    assert agent.client.get("/assets/../index.html").status_code == 404
+    assert agent.client.get("/assets/%2e%2e/index.html").json()["code"] == "no-such-path"
 
 
 def test_probes_and_metrics_need_no_login(agent: Agent) -> None:

@@ -1,0 +1,56 @@
+import Button from "@mui/material/Button";
+import Divider from "@mui/material/Divider";
+import Menu from "@mui/material/Menu";
+import MenuItem from "@mui/material/MenuItem";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { useNavigate } from "react-router";
+import { api, type Schemas } from "../api/client";
+import { LANGUAGES, type Language, useWords } from "../i18n";
+import { usePreferences } from "./preferences";
+
+/** Who is logged in; language, size, sound; logging out. */
+export function PersonMenu({ me }: { me: Schemas["Me"] }) {
+  const { t } = useWords();
+  const [preferences, change] = usePreferences();
+  const [anchor, setAnchor] = useState<HTMLElement | null>(null);
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const logout = useMutation({
+    mutationFn: () => api.POST("/api/v1/auth/logout"),
+    onSettled: () => {
+      client.clear();
+      navigate("/login");
+    },
+  });
+  const other: Language = preferences.language === "ja" ? "en" : "ja";
+  return (
+    <>
+      <Button
+        color="inherit"
+        aria-haspopup="menu"
+        onClick={(event) => setAnchor(event.currentTarget)}
+        data-testid="person"
+      >
+        {me.user?.full_name ?? me.name}
+      </Button>
+      <Menu anchorEl={anchor} open={anchor !== null} onClose={() => setAnchor(null)}>
+        <MenuItem disabled>
+          {me.name} · {t(`role.${me.role}`)}
+        </MenuItem>
+        <Divider />
+        <MenuItem lang={other} onClick={() => change({ language: other })}>
+          {LANGUAGES[other]}
+        </MenuItem>
+        <MenuItem onClick={() => change({ isLarge: !preferences.isLarge })}>
+          {t(preferences.isLarge ? "text.normal" : "text.large")}
+        </MenuItem>
+        <MenuItem onClick={() => change({ hasSound: !preferences.hasSound })}>
+          {t(preferences.hasSound ? "sound.off" : "sound.on")}
+        </MenuItem>
+        <Divider />
+        <MenuItem onClick={() => logout.mutate()}>{t("logout")}</MenuItem>
+      </Menu>
+    </>
+  );
+}

@@ -1,0 +1,24 @@
+/**
+ * Which address shows which page.
+ *
+ * Rules of this file:
+ * - The inspector's flow is one file, there at once; every other page is loaded when it is opened.
+ * - Addresses come after a #: the agent serves one page, and a desktop shell needs no server for it.
+ */
+import { createHashRouter } from "react-router";
+import { Home } from "../flow/Home";
+import { Login } from "../flow/Login";
+import { Layout } from "./Layout";
+import { Lost } from "./Lost";
+
+export const router = createHashRouter([
+  { path: "/login", element: <Login /> },
+  {
+    element: <Layout />,
+    errorElement: <Lost />,
+    children: [
+      { path: "/", element: <Home /> },
+      { path: "*", element: <Lost /> },
+    ],
+  },
+]);
