@@ -1228,6 +1228,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sync/conflicts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Conflicts
+         * @description Changes that met another, with both sides, until a person has seen them; oldest first.
+         */
+        get: operations["list_conflicts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/conflicts/{conflict_id}/resolve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resolve Conflict
+         * @description Says that a person has seen it; what is effective stays effective.
+         */
+        post: operations["resolve_conflict"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/dead": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Dead Letters
+         * @description Changes the server refused for good, in the order in which they were made.
+         */
+        get: operations["list_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/dead/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Dead Letters
+         * @description All of them with their data and what they hold up, as one document to send to whoever can say why.
+         */
+        get: operations["export_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/dead/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Dead Letters
+         * @description Queues all of them again, or those with one reason.
+         */
+        post: operations["retry_dead_letters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/dead/{entry_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Dead Letter
+         * @description One of them: the row, why it was refused, what waits because of it.
+         */
+        get: operations["get_dead_letter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/dead/{entry_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry Dead Letter
+         * @description Queues it again, as if it had never been tried.
+         */
+        post: operations["retry_dead_letter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sync/queue": {
         parameters: {
             query?: never;
@@ -1257,7 +1397,7 @@ export interface paths {
         };
         /**
          * Get Sync Status
-         * @description How much waits, by lane, and since when. This version has no server to send it to.
+         * @description How much waits and since when, what was refused, how each lane does; answers without a network too.
          */
         get: operations["get_sync_status"];
         put?: never;
@@ -1782,6 +1922,39 @@ export interface components {
             /** Camera */
             camera: string;
         };
+        /**
+         * Conflict
+         * @description `kept`: which side is effective; `local_data` and `server_data` are the rows as JSON.
+         */
+        Conflict: {
+            /** Created At */
+            created_at: string;
+            /** Entity Id */
+            entity_id: string;
+            /** Entity Type */
+            entity_type: string;
+            /** Id */
+            id: string;
+            /** Kept */
+            kept: string;
+            /** Local Data */
+            local_data: string;
+            /** Reason */
+            reason: string;
+            /** Resolved At */
+            resolved_at: string | null;
+            /** Resolved By */
+            resolved_by: number | null;
+            /** Server Data */
+            server_data: string;
+        };
+        /** ConflictPage */
+        ConflictPage: {
+            /** Conflicts */
+            conflicts: components["schemas"]["Conflict"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
         /** Count */
         Count: {
             /**
@@ -1799,6 +1972,56 @@ export interface components {
              * @default 0
              */
             unchanged: number;
+        };
+        /**
+         * DeadEntry
+         * @description `data` is the row as it was frozen, canonical JSON.
+         */
+        DeadEntry: {
+            /** Base Version */
+            base_version: number | null;
+            /** Created At */
+            created_at: string;
+            /** Data */
+            data: string;
+            /** Dead At */
+            dead_at: string;
+            /** Entity Id */
+            entity_id: string;
+            /** Entity Type */
+            entity_type: string;
+            /** Error Code */
+            error_code: string | null;
+            /** Error Detail */
+            error_detail: string | null;
+            /** Id */
+            id: number;
+            /** Op Id */
+            op_id: string;
+            /** Operation */
+            operation: string;
+            /** Priority */
+            priority: number;
+            /** Retry Count */
+            retry_count: number;
+            /** Sha256 */
+            sha256: string;
+        };
+        /**
+         * DeadLetter
+         * @description `held`: entries that cannot be sent before this one, at most 100.
+         */
+        DeadLetter: {
+            entry: components["schemas"]["DeadEntry"];
+            /** Held */
+            held: components["schemas"]["Held"][];
+        };
+        /** DeadPage */
+        DeadPage: {
+            /** Entries */
+            entries: components["schemas"]["DeadEntry"][];
+            /** Next After Id */
+            next_after_id: number | null;
         };
         /**
          * DiskInfo
@@ -1834,6 +2057,28 @@ export interface components {
             };
             /** Processing Time */
             processing_time: number;
+        };
+        /**
+         * EngineLane
+         * @description One lane of the engine (push, pull, blobs): how often it failed in a row, and when it is tried next.
+         *
+         *     `error` is why it waits; null while it does not.
+         */
+        EngineLane: {
+            /** Attempts */
+            attempts: number;
+            /**
+             * Breaker
+             * @enum {string}
+             */
+            breaker: "closed" | "open" | "half-open";
+            error: components["schemas"]["LaneError"] | null;
+            /** Last Success At */
+            last_success_at: string | null;
+            /** Name */
+            name: string;
+            /** Next Attempt At */
+            next_attempt_at: string | null;
         };
         /**
          * FinalResult
@@ -2021,6 +2266,22 @@ export interface components {
              * @enum {string}
              */
             status: "ok" | "not-ready";
+        };
+        /**
+         * Held
+         * @description An entry that waits for a dead one.
+         */
+        Held: {
+            /** Created At */
+            created_at: string;
+            /** Entity Id */
+            entity_id: string;
+            /** Entity Type */
+            entity_type: string;
+            /** Id */
+            id: number;
+            /** Operation */
+            operation: string;
         };
         /**
          * Image
@@ -2230,6 +2491,22 @@ export interface components {
             waiting: number;
         };
         /**
+         * LaneError
+         * @description `title` and `hint` in the language asked for, `detail` as it was met.
+         */
+        LaneError: {
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+            /** Hint */
+            hint: string;
+            /** Kind */
+            kind: string;
+            /** Title */
+            title: string;
+        };
+        /**
          * LoginReply
          * @description `token` goes into `Authorization: Bearer …`; null when a cookie holds it.
          */
@@ -2390,6 +2667,18 @@ export interface components {
             role: components["schemas"]["Role"];
             /** Username */
             username: string;
+        };
+        /**
+         * Pace
+         * @description None: not known yet, or nothing moves.
+         */
+        Pace: {
+            /** Bytes Per S */
+            bytes_per_s?: number | null;
+            /** Eta S */
+            eta_s?: number | null;
+            /** Rows Per S */
+            rows_per_s?: number | null;
         };
         /** PasswordRequest */
         PasswordRequest: {
@@ -2649,6 +2938,19 @@ export interface components {
         ReasonTable: {
             /** Reasons */
             reasons: components["schemas"]["ReasonCount"][];
+        };
+        /** RetryReply */
+        RetryReply: {
+            /** Queued */
+            queued: number;
+        };
+        /**
+         * RetryRequest
+         * @description Which dead letters to queue again: those with one reason, or all of them (null).
+         */
+        RetryRequest: {
+            /** Code */
+            code?: string | null;
         };
         /**
          * ReviewEntry
@@ -2938,16 +3240,58 @@ export interface components {
             required: boolean;
         };
         /**
+         * SpaceState
+         * @description How far one space has been pulled, and when last.
+         */
+        SpaceState: {
+            /** Cursor */
+            cursor: number;
+            /** Last Sync At */
+            last_sync_at: string | null;
+            /** Server Epoch */
+            server_epoch: string | null;
+            /** Space */
+            space: string;
+        };
+        /**
          * SyncStatus
-         * @description What waits on this device. `is_configured`: there is a central server to send it to.
+         * @description `summary` in one word; `oldest_age_s`: seconds since the oldest unsent change was made; `dead`: entries
+         *     given up, `held`: entries that wait for one of those; `pace` while something drains.
          */
         SyncStatus: {
+            /** Conflicts */
+            conflicts: number;
+            /** Dead */
+            dead: number;
+            /** Device Id */
+            device_id: string;
+            /** Engine */
+            engine: components["schemas"]["EngineLane"][];
+            /** Held */
+            held: number;
+            images: components["schemas"]["WaitingImages"];
             /** Is Configured */
             is_configured: boolean;
+            /** Is Paused */
+            is_paused: boolean;
             /** Lanes */
             lanes: components["schemas"]["Lane"][];
+            /** Oldest Age S */
+            oldest_age_s: number | null;
             /** Oldest At */
             oldest_at: string | null;
+            pace: components["schemas"]["Pace"];
+            /** Server */
+            server: string | null;
+            /** Site */
+            site: string | null;
+            /** Spaces */
+            spaces: components["schemas"]["SpaceState"][];
+            /**
+             * Summary
+             * @enum {string}
+             */
+            summary: "not-enrolled" | "paused" | "up-to-date" | "waiting" | "offline" | "failing" | "stopped";
         };
         /** SystemInfo */
         SystemInfo: {
@@ -3152,6 +3496,18 @@ export interface components {
         VersionRequest: {
             /** Version */
             version: string;
+        };
+        /**
+         * WaitingImages
+         * @description Photographs the object store has not verified yet. `is_more`: there are more than are counted here.
+         */
+        WaitingImages: {
+            /** Bytes */
+            bytes: number;
+            /** Is More */
+            is_more: boolean;
+            /** Waiting */
+            waiting: number;
         };
         /**
          * Yield
@@ -6020,11 +6376,299 @@ export interface operations {
             };
         };
     };
+    list_conflicts: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConflictPage"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    resolve_conflict: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A UUID. */
+                conflict_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conflict"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    list_dead_letters: {
+        parameters: {
+            query?: {
+                after_id?: number;
+                /** @description Only those with this reason. */
+                code?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadPage"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    export_dead_letters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    retry_dead_letters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetryReply"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                entry_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetter"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    retry_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                entry_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetryReply"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     list_queue: {
         parameters: {
             query?: {
                 after_id?: number;
                 limit?: number;
+                priority?: number | null;
+                entity_type?: string | null;
             };
             header?: never;
             path?: never;
@@ -6064,7 +6708,9 @@ export interface operations {
     get_sync_status: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "accept-language"?: string;
+            };
             path?: never;
             cookie?: never;
         };
