@@ -2,7 +2,6 @@
 
 Rules of this file:
 - Reads only. Definitions and criteria are canonical text, so that equal documents compare equal.
-- A bundle names a pipeline by its code only; its name and description are the centre's own.
 """
 
 from __future__ import annotations

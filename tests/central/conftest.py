@@ -35,7 +35,16 @@ def store_server() -> Iterator[StoreServer]:
 @pytest.fixture
 def objects(store_server: StoreServer) -> Iterator[Objects]:
     """A bucket of its own."""
-    server = store_server
+    yield from _bucket(store_server)
+
+
+@pytest.fixture(scope="module")
+def module_objects(store_server: StoreServer) -> Iterator[Objects]:
+    """One bucket for the tests of a module."""
+    yield from _bucket(store_server)
+
+
+def _bucket(server: StoreServer) -> Iterator[Objects]:
     settings = StoreSettings(server.url, f"bucket-{next(NAMES)}", server.access_key, server.secret_key)
     made = Objects(settings)
     made.prepare()

@@ -14,12 +14,12 @@ import pytest
 from central_server.masters.masters import Masters
 from central_server.masters.packages import Packages
 from central_server.masters.resources import KindName
+from central_server.objects import Objects
 from central_server.store.changes import pull
 from central_server.store.database import Database
 from edge_agent.clock import Clock
 from edge_agent.errors import BadDefinition, BadInput, Conflict, NotFound
 from tests.bundles import LOOK, pipeline, with_template, write_model
-from tests.central.folder_objects import FolderObjects
 
 CLOCK = Clock()
 WHO = "tanaka"
@@ -31,8 +31,8 @@ def masters(database: Database) -> Masters:
 
 
 @pytest.fixture(scope="module")
-def packages(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    return Packages(database, FolderObjects(tmp_path_factory.mktemp("objects")), CLOCK)
+def packages(database: Database, module_objects: Objects) -> Packages:
+    return Packages(database, module_objects, CLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_devices_get_what_was_put(database: Database, masters: Masters, line: di
 def test_an_unknown_one_is_said(masters: Masters) -> None:
     for kind in ("product", "item", "pipeline", "user", "component", "model"):
         with pytest.raises(NotFound) as caught:
-            masters.get(kind, ("no", "1"))  # type: ignore[arg-type]
+            masters.get(kind, ("no", "1"))
         assert caught.value.code_ == f"unknown-{kind}"
 
 
