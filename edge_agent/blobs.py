@@ -3,8 +3,7 @@
 Rules of this file:
 - A file is written under a temporary name, fsynced, renamed, and its directory fsynced: a crash leaves either
   nothing or the whole file. An orphan file is garbage, an orphan row would be a lie.
-- `stage` writes, `commit` makes durable: between the two the bytes can already be read at `Staged.path`, so
-  decoding overlaps the disk. A reader tries `path`, then `final`; exactly one of them exists.
+- `stage` writes, `commit` makes durable; of `Staged.path` and `Staged.final` exactly one exists.
 - An image file belongs to exactly one row (its name is the image's id), so refusing one image can never take
   another's bytes; assets are shared, named by their sha256, and never deleted. See docs/adr/0002.
 - Paths handed out are relative to the data directory; a path from outside is never joined to it unchecked.

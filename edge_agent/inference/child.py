@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     channel = Channel(_take_output())
     _leave_signals_to_the_daemon()
-    inbox: SimpleQueue[bytes] = SimpleQueue()
+    inbox: SimpleQueue[Message] = SimpleQueue()
     threading.Thread(target=_receive, args=(inbox,), daemon=True).start()
 
     from edge_agent.inference.workbench import Workbench  # heavy, and only now may it print
@@ -84,22 +84,26 @@ def _leave_signals_to_the_daemon() -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _receive(inbox: SimpleQueue[bytes]) -> None:
+def _receive(inbox: SimpleQueue[Message]) -> None:
     stream = sys.stdin.buffer
-    while line := stream.readline(MAX_LINE_BYTES):
-        inbox.put(line)
-    os._exit(0)
+    try:
+        while line := stream.readline(MAX_LINE_BYTES):
+            message = decode(line)
+            message["picture"] = stream.read(message["follows"])
+            inbox.put(message)
+    finally:
+        os._exit(0)
 
 
-def _serve(inbox: SimpleQueue[bytes], channel: Channel, bench: Workbench) -> None:
+def _serve(inbox: SimpleQueue[Message], channel: Channel, bench: Workbench) -> None:
     drawings: deque[Drawing] = deque()
     while True:
         try:
-            line = inbox.get(timeout=LULL_S if drawings else None)
+            message = inbox.get(timeout=LULL_S if drawings else None)
         except Empty:
             _draw(drawings.popleft(), channel)
             continue
-        drawing = _answer(decode(line), channel, bench)
+        drawing = _answer(message, channel, bench)
         if drawing:
             drawings.append(drawing)
         while _is_too_much(drawings):

@@ -32,14 +32,14 @@ class PlanRef:
 class Job:
     """One image to inspect, or with `plan` None only to decode and to make a thumbnail of.
 
-    `paths` are tried in order (a staged file may have got its final name meanwhile); they are absolute.
+    `picture` is its bytes, or the absolute path of the file that holds them.
     `criteria`, `scan`, `calibration` (name, um_per_px, valid_until) and `now` (RFC 3339) are the run's
     context. `deadline_s` counts from the moment a process turns to the job, not from submission.
     `derived` is a path prefix for `.thumbnail.jpg`, `.overlay.jpg`, `.heatmap.jpg`; None makes none.
     """
 
     job_id: str
-    paths: tuple[Path, ...]
+    picture: Path | bytes
     mime_type: str
     plan: PlanRef | None
     criteria: Mapping[str, Any]
@@ -122,10 +122,10 @@ class PoolState:
 
 
 def job_message(job: Job) -> Message:
-    """A job as it travels, without its plan's definition."""
+    """A job as it travels, without its plan's definition and its picture's bytes."""
     return {
         "op": "job",
-        "paths": [str(path) for path in job.paths],
+        "path": str(job.picture) if isinstance(job.picture, Path) else None,
         "mime_type": job.mime_type,
         "plan_sha256": job.plan.sha256 if job.plan else None,
         "criteria": job.criteria,

@@ -45,11 +45,13 @@ class Task:
     """Something asked of a process: a job (`ticket`), a request (`answer`) or a configuration (neither)."""
 
     body: bytes
+    """Its message without the head that `Lane.put` gives it."""
     deadline_s: float
     ticket: Ticket | None = None
     answer: Future[Message] | None = None
     plan: PlanRef | None = None
     draws: bool = False
+    picture: bytes = b""
     was_retried: bool = False
 
     def fail(self, error: AgentError) -> None:
@@ -68,8 +70,14 @@ class Task:
 
 def job_task(job: Job) -> Task:
     """Raises TypeError or ValueError when criteria, scan or calibration are not JSON."""
-    draws = job.derived is not None
-    return Task(encode(job_message(job)), job.deadline_s, ticket=Ticket(), plan=job.plan, draws=draws)
+    return Task(
+        encode(job_message(job)),
+        job.deadline_s,
+        ticket=Ticket(),
+        plan=job.plan,
+        draws=job.derived is not None,
+        picture=job.picture if isinstance(job.picture, bytes) else b"",
+    )
 
 
 def request_task(kind: str, deadline_s: float, arguments: dict[str, Any]) -> Task:
@@ -116,13 +124,15 @@ class Lane:
     def put(self, task: Task, now: float) -> None:
         """Appends `task` to the line and its message to the outbox."""
         self._serial += 1
-        head: Message = {"id": self._serial}
+        head: Message = {"id": self._serial, "follows": len(task.picture)}
         if task.plan and task.plan.sha256 not in self._plans:
             head["plan"] = task.plan.definition
             self._plans[task.plan.sha256] = None
             if len(self._plans) > KNOWN_PLANS:
                 self._plans.popitem(last=False)
         self.outbox.append(encode(head)[:-2] + b"," + task.body[1:])
+        if task.picture:
+            self.outbox.append(task.picture)
         self._line[self._serial] = task
         self.configurations += task.is_configuration
         if len(self._line) == 1:
@@ -162,6 +172,7 @@ class Lane:
 
     def _pop(self, now: float) -> Task:
         task = self._line.popitem(last=False)[1]
+        task.picture = b""
         self._arm(now)
         return task
 

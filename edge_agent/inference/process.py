@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Standard library only. `flush` may be called from any thread; lines leave whole and in the order
-  they were put into `outbox`, and no caller waits for another's write.
+  they were put into `outbox`, and no caller waits for another's write. A child reads whatever else it
+  does; one that hangs is killed at its deadline, which ends the write too.
 - The thread that starts a process must outlive it: on Linux the child dies with that thread.
 """
 

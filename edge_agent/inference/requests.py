@@ -69,7 +69,7 @@ def dry_run(
 ) -> Message:
     """Runs a definition on one picture, as a job would: {result, pictures}."""
     message = {
-        "paths": [path],
+        "path": path,
         "plan_sha256": bench.compile(definition.encode()).sha256,
         "plan": definition,
         "criteria": criteria,
@@ -84,7 +84,7 @@ def dry_run(
 
 def read_codes(bench: Workbench, path: str, formats: list[str] | None = None) -> Message:
     """Codes in a picture: {codes: [{format, text, box_px}]}, from top to bottom."""
-    found = codes.read_codes(bench.decode_job({"paths": [path]}), formats or codes.FORMATS)
+    found = codes.read_codes(bench.decode_job({"path": path}), formats or codes.FORMATS)
     documents = [{"format": code.format, "text": code.text, "box_px": list(code.box_px)} for code in found]
     return {"codes": documents}
 

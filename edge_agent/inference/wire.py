@@ -2,9 +2,10 @@
 
 Rules of this file:
 - Standard library and errors only; both ends import it. No pickle: the child is not trusted with code.
-- Down: `configure`, `job`, `request`, each with its `id`. Up: `configured`, `decoded`, `result`,
-  `rendered`, `answered`, `failed`, each with the `id` it is about. Anything else is broken output.
-- Pictures never travel; both ends read and write files by the paths named.
+- Down: `configure`, `job`, `request`, each with its `id` and how many bytes of a picture follow the line.
+  Up: `configured`, `decoded`, `result`, `rendered`, `answered`, `failed`, each with the `id` it is about;
+  anything else is broken output.
+- A picture on its way to the disk travels down as it is; every other one is read and written by the path named.
 """
 
 from __future__ import annotations

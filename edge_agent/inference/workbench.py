@@ -105,7 +105,7 @@ class Workbench:
         """
         if message.get("plan") is not None:
             self._learn(message["plan_sha256"], message["plan"])
-        data = _read_first(message["paths"])
+        data = message.get("picture") or _read(message["path"])
         return decode(data, probe(data))
 
     def judge(self, serial: int, pixels: Pixels, message: Message) -> tuple[Message | None, Drawing | None]:
@@ -168,7 +168,7 @@ class Workbench:
     def template(self, sha256: str) -> Pixels:
         """The pixels of an asset, verified against its name when first used; raises InferenceFailed."""
         if sha256 not in self._templates:
-            data = _read_first([self._assets[sha256]] if sha256 in self._assets else [])
+            data = _read(self._assets.get(sha256))
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise InferenceFailed(f"the asset {sha256} is damaged", code="asset-damaged")
             self._templates[sha256] = decode(data, probe(data))
@@ -197,17 +197,17 @@ def _why(error: Exception) -> str:
     return ": ".join([str(error), *(["; ".join(map(str, problems))] if problems else [])])
 
 
-def _read_first(paths: list[str]) -> bytes:
-    """The bytes of the first path that is there: a staged file may have got its final name meanwhile."""
-    for path in paths:
-        try:
+def _read(path: str | None) -> bytes:
+    """The bytes of the file; None stands for one that is not known at all."""
+    try:
+        if path is not None:
             return Path(path).read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise InferenceFailed(f"{path} cannot be read: {error}", code="image-unreadable") from error
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InferenceFailed(f"{path} cannot be read: {error}", code="image-unreadable") from error
     raise InferenceFailed(
-        f"none of these files is there: {', '.join(paths) or '(no path)'}",
+        f"this file is not there: {path or '(no path)'}",
         code="image-missing",
         hint="Run `edge-agent check`; it lists every image whose file is gone.",
     )

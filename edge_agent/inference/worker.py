@@ -110,7 +110,9 @@ class InferencePool:
         self._supervisor.join()
 
     def submit(self, job: Job) -> Ticket:
-        """Asks for a verdict and never blocks; a degraded or closed pool fails the ticket's futures.
+        """Asks for a verdict; a degraded or closed pool fails the ticket's futures.
+
+        Waits for no answer, only until a process that is free has taken the picture's bytes in.
 
         Raises TypeError or ValueError when the job's mappings are not JSON.
         """

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,12 +213,14 @@ class Intake:
         return probe(data, name, **limits)
 
     def begin(self, capture: Capture) -> InFlight:
-        """Writes the bytes and starts the AI run on them; not durable yet. Raises Unavailable."""
-        mime_type = capture.info.mime_type
-        image_id = self._clock.new_id()
-        staged = self._blobs.stage(capture.data, image_id, mime_type, self._sessions.work_day())
-        paths = (staged.path, staged.final)
-        run = self._start(image_id, capture.item, capture.scan, mime_type, paths)
+        """Starts the AI run on the bytes, then writes them; not durable yet. Raises Unavailable."""
+        info, image_id = capture.info, self._clock.new_id()
+        run = self._start(image_id, capture.item, capture.scan, info.mime_type, capture.data)
+        try:
+            staged = self._blobs.stage(capture.data, image_id, info.mime_type, self._sessions.work_day())
+        except AgentError:
+            self._forget_drawn(run)
+            raise
         return InFlight(capture, staged, run)
 
     def finish(self, flights: Sequence[InFlight]) -> list[Added | AgentError]:
@@ -247,10 +248,10 @@ class Intake:
         """Takes back what was begun and will have no row: its bytes, and what may still be drawn of it."""
         for flight in flights:
             self._blobs.discard(flight.staged)
-            flight.run.ticket.rendered.add_done_callback(partial(self._discard_drawn, flight.run.image_id))
+            self._forget_drawn(flight.run)
 
-    def _discard_drawn(self, image_id: str, _: object) -> None:
-        self._blobs.discard_drawn(image_id)
+    def _forget_drawn(self, run: Run) -> None:
+        run.ticket.rendered.add_done_callback(lambda _: self._blobs.discard_drawn(run.image_id))
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,14 +261,14 @@ class Intake:
         item: SnapshotItem,
         scan: Mapping[str, str],
         mime_type: str,
-        paths: tuple[Path, ...],
+        picture: Path | bytes,
         attempts: int = 1,
     ) -> Run:
         running = self._running()
         pipeline = running.pipelines.get(item.pipeline_id or "") if item.ai_enabled else None
         job = Job(
             job_id=self._clock.new_id(),
-            paths=paths,
+            picture=picture,
             mime_type=mime_type,
             plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
             criteria=item.criteria,
@@ -279,7 +280,7 @@ class Intake:
         )
         ticket = self._pool.submit(job)
         sha256 = criteria_sha256(item.criteria)  # while the run is under way
-        return Run(image_id, item, scan, mime_type, pipeline, paths, ticket, sha256, attempts)
+        return Run(image_id, item, scan, pipeline, ticket, sha256, attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
         wait([flight.run.ticket.result for flight in flights], PATIENCE_S * len(flights))
@@ -344,18 +345,18 @@ class Intake:
     def _after_write(self, flight: InFlight, added: Added, early: JobResult | AgentError | None) -> None:
         self._notify("image", {"image_id": added.image.id, "session_id": added.image.session_id})
         if early is None and flight.run.item.ai_enabled:
-            self._await(flight.run, added.image.session_id, added.verdict)
+            self._await(flight.run, added.image, added.verdict)
         elif early is not None:
             self._announce(added.image.session_id, added.verdict.result())
 
     def _run_stored(self, image: Image, item: SnapshotItem, target: Target, attempts: int = 1) -> Added:
         path = self._blobs.path_of(image.file_path)
-        run = self._start(image.id, item, scan_facts(target), image.mime_type, (path,), attempts)
+        run = self._start(image.id, item, scan_facts(target), image.mime_type, path, attempts)
         added = Added(image, Future())
-        self._await(run, image.session_id, added.verdict)
+        self._await(run, image, added.verdict)
         return added
 
-    def _await(self, run: Run, session_id: str, verdict: Future[AiInspection | None]) -> None:
+    def _await(self, run: Run, image: Image, verdict: Future[AiInspection | None]) -> None:
         """When the run ends, tries again or has the recorder write the verdict."""
 
         def ended(_: object) -> None:
@@ -363,11 +364,11 @@ class Intake:
             if isinstance(outcome, InferenceFailed) and outcome.code_ == "inference-stopped":
                 verdict.set_exception(outcome)  # the agent is stopping; `resume` runs it at the next start
             elif is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
-                paths = (run.paths[-1],)
-                again = self._start(run.image_id, run.item, run.scan, run.mime_type, paths, run.attempts + 1)
-                self._await(again, session_id, verdict)
+                path = self._blobs.path_of(image.file_path)
+                again = self._start(image.id, run.item, run.scan, image.mime_type, path, run.attempts + 1)
+                self._await(again, image, verdict)
             else:
-                self._recorder.put(Late(run, session_id, verdict, outcome))
+                self._recorder.put(Late(run, image.session_id, verdict, outcome))
 
         if run.pipeline is None:
             ended(None)

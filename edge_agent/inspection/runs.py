@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from edge_agent.errors import AgentError, BadImage, InferenceFailed
 from edge_agent.images import verify_whole
@@ -25,9 +24,7 @@ class Run:
     image_id: str
     item: SnapshotItem
     scan: Mapping[str, str]
-    mime_type: str
     pipeline: RunningPipeline | None
-    paths: tuple[Path, ...]
     ticket: Ticket
     criteria_sha256: str
     attempts: int = 1

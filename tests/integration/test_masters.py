@@ -488,7 +488,7 @@ def test_a_run_under_way_finishes_with_the_old_plan_after_a_swap(
     for running in (before, after):
         job = Job(
             job_id=running.plan.models[0].version,
-            paths=(picture,),
+            picture=picture,
             mime_type="image/png",
             plan=PlanRef(running.plan.sha256, running.definition),
             criteria=LOOK,

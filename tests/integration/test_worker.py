@@ -10,6 +10,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Line:
     def job(self, picture: str = "bright", model: str | None = "bright", **changes: Any) -> Job:
         values: dict[str, Any] = {
             "job_id": picture,
-            "paths": (self.folder / "staged.png", self.folder / f"{picture}.png"),
+            "picture": self.folder / f"{picture}.png",
             "mime_type": "image/png",
             "plan": None if model is None else pipeline(model),
             "criteria": CRITERIA,
@@ -153,6 +154,15 @@ def test_a_job_without_a_pipeline_only_decodes_and_makes_a_thumbnail(line: Line,
     assert ticket.decoded.result(WAIT_S).width_px == 64
     assert ticket.result.result(WAIT_S) is None
     assert ticket.rendered.result(WAIT_S) == (str(tmp_path / "x.thumbnail.jpg"),)
+
+
+def test_a_picture_is_judged_by_its_bytes_before_any_file_holds_them(line: Line) -> None:
+    large = np.random.default_rng(0).integers(0, 60, (900, 1200, 3), np.uint8)  # more than a pipe holds
+    for pixels, wanted in ((large, AiResult.NG), (np.full((48, 64, 3), 250, np.uint8), AiResult.OK)):
+        job = replace(line.job(), picture=cv2.imencode(".png", pixels)[1].tobytes())
+        result = line.pool.submit(job).result.result(WAIT_S)
+        assert result is not None
+        assert result.overall_result is wanted
 
 
 def test_a_torn_picture_is_a_bad_image_and_harms_nobody(line: Line) -> None:

@@ -36,8 +36,13 @@ RESULT = {
 DIED = InferenceFailed("it died", code="inference-crash")
 
 
-def job(plan: PlanRef | None = PLAN, derived: Path | None = None, deadline_s: float = 3.0) -> Task:
-    return job_task(Job("j", (Path("/a"),), "image/png", plan, {}, {}, None, "now", deadline_s, derived))
+def job(
+    plan: PlanRef | None = PLAN,
+    derived: Path | None = None,
+    deadline_s: float = 3.0,
+    picture: Path | bytes = Path("/a"),
+) -> Task:
+    return job_task(Job("j", picture, "image/png", plan, {}, {}, None, "now", deadline_s, derived))
 
 
 def said(lane: Lane, event: str, serial: int, now: float = 0.0, **fields: Any) -> None:
@@ -90,6 +95,16 @@ def test_a_pipeline_travels_once() -> None:
     assert "plan" not in second
     assert (first["id"], second["id"]) == (1, 2)
     assert first["plan_sha256"] == second["plan_sha256"] == PLAN.sha256
+
+
+def test_a_pictures_bytes_follow_their_message_and_are_let_go_once_judged() -> None:
+    lane, task = Lane(deque()), job(picture=b"bytes")
+    lane.put(task, 0.0)
+    line, picture = lane.outbox
+    assert (decode(line)["follows"], decode(line)["path"], picture) == (5, None, b"bytes")
+    said(lane, "decoded", 1, width_px=1, height_px=1)
+    said(lane, "result", 1, result=RESULT)
+    assert task.picture == b""
 
 
 @pytest.mark.parametrize(
@@ -179,7 +194,7 @@ def test_a_configuration_is_not_asked_again_and_nobody_is_blamed_for_it() -> Non
 
 def test_a_job_that_is_not_json_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        job_task(Job("j", (), "", None, {"conf": math.nan}, {}, None, "", 1.0, None))
+        job_task(Job("j", b"", "", None, {"conf": math.nan}, {}, None, "", 1.0, None))
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def _not_drawn(has: Services, image: Image, kind: str) -> NotFound:
 def _draw_thumbnail(has: Services, image: Image) -> None:
     job = Job(
         job_id=has.clock.new_id(),
-        paths=(has.blobs.path_of(image.file_path),),
+        picture=has.blobs.path_of(image.file_path),
         mime_type=image.mime_type,
         plan=None,
         criteria={},
