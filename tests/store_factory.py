@@ -147,7 +147,13 @@ class Store:
         return image_id
 
     def add_ai_result(
-        self, session_id: str, image_id: str, result: str = "OK", *, weight: float | None = None
+        self,
+        session_id: str,
+        image_id: str,
+        result: str = "OK",
+        *,
+        weight: float | None = None,
+        detail: str = '{"steps":[]}',
     ) -> str:
         row = {
             "id": self.clock.new_id(),
@@ -155,7 +161,7 @@ class Store:
             "overall_result": result,
             "confidence": 0.93,
             "processing_time": 0.012,
-            "detailed_results": '{"steps":[]}',
+            "detailed_results": detail,
             "created_at": self.clock.now(),
             "item_id": "plate-face",
             "image_id": image_id,

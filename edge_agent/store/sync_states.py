@@ -1,7 +1,7 @@
 """What the synchronisation remembers besides its cursors: one JSON document per name in `sync_state.detail`.
 
 Rules of this file:
-- Names with a colon (`lane:push`, `sync:device`) are ours; a space's own row belongs to its pull.
+- `device`, `paused` and names with a colon (`lane:push`) are ours; a space's own row belongs to its pull.
 """
 
 from __future__ import annotations
@@ -28,5 +28,6 @@ def put(tx: sqlite3.Connection, name: str, document: Mapping[str, Any]) -> None:
 
 def cursors(reader: sqlite3.Connection) -> dict[str, int]:
     """How far each space has been pulled."""
-    rows = reader.execute("SELECT space, cursor FROM sync_state WHERE space NOT LIKE '%:%'")
-    return {row["space"]: row["cursor"] for row in rows}
+    sql = """SELECT space, cursor FROM sync_state
+             WHERE space NOT LIKE '%:%' AND space NOT IN ('device', 'paused')"""
+    return {row["space"]: row["cursor"] for row in reader.execute(sql)}

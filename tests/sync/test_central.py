@@ -23,12 +23,12 @@ from sync_protocol.messages import (
     HelloReply,
     HelloRequest,
     OpResult,
-    ProblemDetails,
     PushOp,
     PushReply,
     PushRequest,
 )
 from tests.servers import free_port
+from tests.sync.reference import plain, problem, sealed
 
 ID = "018f0000-0000-7000-8000-000000000001"
 CLOCK = Clock(time=lambda: 1_795_435_200.0)
@@ -64,35 +64,10 @@ def central(answer: Callable[[httpx.Request], httpx.Response]) -> Central:
     return Central("https://c", "secret", httpx.Client(transport=httpx.MockTransport(answer)), CLOCK)
 
 
-def sealed(document: bytes, **headers: str) -> httpx.Response:
-    """As a server answers; a stream, because httpx would decode bytes it is given."""
-    return httpx.Response(
-        200, headers={"Content-Encoding": "zstd", **headers}, stream=httpx.ByteStream(wire.pack(document))
-    )
-
-
 def failure(answer: Callable[[httpx.Request], httpx.Response]) -> SyncFailed:
     with pytest.raises(SyncFailed) as caught:
         central(answer).hello(HELLO)
     return caught.value
-
-
-def plain(status: int, body: str = "", **headers: str) -> httpx.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.Response(status, headers=named, stream=httpx.ByteStream(body.encode()))
-
-
-def problem(code: str, status: int, retry_after: float | None = None) -> httpx.Response:
-    document = ProblemDetails(
-        title="t",
-        status=status,
-        detail="Why.",
-        code=code,
-        retryable=True,
-        scope="op",
-        retry_after=retry_after,
-    )
-    return plain(status, document.model_dump_json(), content_type="application/problem+json")
 
 
 def test_a_request_carries_the_token_and_a_sealed_body_and_the_answer_is_read() -> None:

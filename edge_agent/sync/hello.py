@@ -1,0 +1,126 @@
+"""The greeting: the cheap probe that comes before all work, and what a server that went back in time makes us do.
+
+Rules of this file:
+- Nothing else is done while what the server lost is being queued again: the lanes come after this one.
+- The standing changes together with everything that follows from it, in one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from edge_agent import __version__
+from edge_agent.clock import Clock
+from edge_agent.store import outbox, sync_states
+from edge_agent.store.database import Database
+from edge_agent.sync import device
+from edge_agent.sync.central import Central
+from edge_agent.sync.device import Standing
+from sync_protocol.messages import HelloReply, HelloRequest
+from sync_protocol.version import ACCEPTED_VERSIONS
+
+FRESH_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Hello:
+    """Greets the server when it was not heard of for FRESH_S, or when wanted.
+
+    `recheck` is run in the transaction that ends a server's restoring: whatever else must be compared anew.
+    """
+
+    name = "hello"
+
+    def __init__(
+        self,
+        database: Database,
+        central: Central,
+        clock: Clock,
+        device_id: str,
+        schema_version: int,
+        recheck: Sequence[Callable[[sqlite3.Connection], None]] = (),
+    ) -> None:
+        self._db, self._central, self._clock = database, central, clock
+        self._device_id, self._schema_version, self._recheck = device_id, schema_version, recheck
+        self._greeted_s: float | None = None
+        self._reply: HelloReply | None = None
+        self._requeued_to = 0
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        """The newest version of each space, as the server last said; empty before it was met."""
+        return self._reply.heads if self._reply else {}
+
+    def want(self) -> None:
+        """The next step greets, however fresh the last greeting is."""
+        self._greeted_s = None
+
+    def step(self) -> bool:
+        """Greets if it is time, or queues again one window of what the server lost. Raises SyncFailed."""
+        standing = self._standing()
+        if standing.lost_after_ack is not None and self._reply is not None:
+            return self._requeue(standing, self._reply)
+        if self._greeted_s is not None and self._clock.monotonic() - self._greeted_s < FRESH_S:
+            return False
+        return self._greet(standing)
+
+    def _greet(self, standing: Standing) -> bool:
+        with self._db.read() as reader:
+            head, cursors = outbox.last_id(reader), sync_states.cursors(reader)
+        request = self._request(standing, head, cursors)
+        sent_s = self._clock.time()
+        reply = self._central.hello(request)
+        after = device.after_hello(standing, reply, head, self._clock.new_id())
+        after = device.measured(after, reply.server_time, sent_s, self._clock.time())
+        if after != standing:
+            self._store(after)
+        if after.incarnation != standing.incarnation:
+            log.warning(
+                "the server knows more of this device than its disk: it goes on as %s", after.incarnation
+            )
+        self._reply, self._greeted_s = reply, self._clock.monotonic()
+        return after.lost_after_ack is not None
+
+    def _request(self, standing: Standing, head: int, cursors: dict[str, int]) -> HelloRequest:
+        return HelloRequest(
+            device_id=self._device_id,
+            incarnation=standing.incarnation,
+            app_version=__version__,
+            protocol_versions=ACCEPTED_VERSIONS,
+            schema_version=self._schema_version,
+            queue_head=head,
+            last_seq=standing.last_seq,
+            last_ack=standing.last_ack,
+            cursors=cursors,
+        )
+
+    def _requeue(self, standing: Standing, reply: HelloReply) -> bool:
+        """One window of entries; after the last one the standing says that nothing is lost any more."""
+        lost_after = standing.lost_after_ack or 0
+        with self._db.write() as tx:
+            to = outbox.requeue_lost(
+                tx, self._requeued_to, standing.incarnation, lost_after, everything=lost_after == 0
+            )
+            if to is None:
+                after = device.restored(standing, reply.server_epoch, reply.device_last_ack)
+                sync_states.put(tx, device.STATE, after.document())
+                for recheck in self._recheck:
+                    recheck(tx)
+        self._requeued_to = to or 0
+        if to is None:
+            log.warning("the server was restored: what it had lost is queued again")
+            self.want()
+        return True
+
+    def _standing(self) -> Standing:
+        with self._db.read() as reader:
+            return device.read_standing(sync_states.get(reader, device.STATE))
+
+    def _store(self, standing: Standing) -> None:
+        document: dict[str, Any] = standing.document()
+        with self._db.write() as tx:
+            sync_states.put(tx, device.STATE, document)
