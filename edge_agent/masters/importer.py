@@ -30,6 +30,7 @@ from edge_agent.inference.documents import problems_of
 from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.running import Running
 from edge_agent.masters import exporter
+from edge_agent.masters.arrivals import Arrivals
 from edge_agent.masters.bundle import Bundle, CalibrationRow, read_bundle
 from edge_agent.masters.changes import CALIBRATIONS, KEYS, USERS, Present, plan_changes
 from edge_agent.masters.loading import IMPORTED, load_running, read_present
@@ -78,6 +79,9 @@ class Masters:
         self._data_dir = config.data_dir
         self._lock = threading.RLock()
         self._running = NOTHING
+        self.arrivals = Arrivals(
+            database, blobs, pool, clock, config.data_dir, self._lock, self.reload, notify
+        )
         self._versions = ModelVersions(database, pool, clock, config.data_dir, self._lock, self.reload)
 
     @property

@@ -182,12 +182,13 @@ def placed(
     try:
         for package in packages:
             target = model_folder(data_dir, package.name, package.version)
-            undo += [] if is_known(package) else [target]
+            undo += [] if is_known(package) else [(package, target)]
             place(work / "ready" / target.name, target, work / "attic" / target.name)
         yield
     except BaseException:
-        for target in undo:
-            remove_tree(target)
+        for package, target in undo:
+            if not is_known(package):  # what failed may have come after the commit
+                remove_tree(target)
         raise
 
 

@@ -2,23 +2,25 @@
 
 Rules of this file:
 - Pure: compiles and compares, reads nothing.
-- Judged is the state after the import: pipelines against the models that would then be active, items against
-  the pipelines they would then use, also those of products the bundle does not name.
+- Judged is the state after the import, or after a round of the server's rows: pipelines against the models that
+  would then be active, items against the pipelines they would then use, also those of products not named.
 - What was broken before and is not touched by the bundle does not stop an import that may be the cure.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.errors import BadDefinition, Problem
 from edge_agent.inference.criteria import Criteria, RangeRule, parse_criteria
+from edge_agent.inference.documents import read_json, sha256_of
 from edge_agent.inference.plan import ModelKey, Plan, fit
 from edge_agent.inspection.running import Parts, compile_one, parts_of
-from edge_agent.masters.bundle import Bundle
+from edge_agent.masters.bundle import MAX_DEPTH, MAX_DOCUMENT_BYTES, Bundle, depth_of
 from edge_agent.masters.changes import (
     CALIBRATIONS,
     ITEMS,
@@ -30,6 +32,8 @@ from edge_agent.masters.changes import (
     packages_after,
 )
 from edge_agent.models import ModelPackage
+
+_ASSET = re.compile(r'"sha256:([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,104 @@ def check_models(
         if row["is_active"] and row["ai_enabled"] and row["pipeline_id"] in by_id:
             problems += _fit_row(row, row["item_code"], by_id[row["pipeline_id"]], classes)
     return problems
+
+
+def uses_of(definition: str) -> tuple[set[tuple[str, str | None]], set[str]]:
+    """The models (name, version or None) and assets (sha256) that a definition's text names, valid or not."""
+    try:
+        document = json.loads(definition)
+    except ValueError:
+        return set(), set()
+    steps = document.get("steps") if isinstance(document, dict) else None
+    used = [
+        step["with"] for step in steps or () if isinstance(step, dict) and isinstance(step.get("with"), dict)
+    ]
+    models = {(one["model"], one.get("version")) for one in used if isinstance(one.get("model"), str)}
+    return {key for key in models if isinstance(key[1], str | None)}, set(_ASSET.findall(definition))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Masters as a round of the server's rows would leave them; rows by column, all of them active.
+
+    `pipelines` and `items` are the round's; `other_pipelines` are those whose models changed or that judge the
+    round's items, `other_items` those that the round's or those pipelines judge.
+    """
+
+    pipelines: Sequence[Row]
+    other_pipelines: Sequence[Row]
+    items: Sequence[Row]
+    other_items: Sequence[Row]
+    before: Sequence[ModelPackage]
+    after: Sequence[ModelPackage]
+    assets: frozenset[str]
+
+
+def check_arrived(arrived: Arrived) -> list[Problem]:
+    """Everything that keeps these rows from judging. A problem's file is the wire row, `TABLE/ID`."""
+    old, new = parts_of(arrived.before, arrived.assets), parts_of(arrived.after, arrived.assets)
+    plans, problems = _compile_rows(arrived.other_pipelines, new, old)
+    by_id = {row["id"]: plans[row["code"]] for row in arrived.other_pipelines if row["code"] in plans}
+    for row in arrived.pipelines:
+        place = f"{PIPELINES}/{row['id']}"
+        try:
+            by_id[row["id"]] = _compile_arrived(row, new, place)
+        except BadDefinition as error:
+            problems += error.problems
+    classes = classes_of(arrived.after)
+    problems += _check_arrived_items(arrived.items, by_id, classes)
+    for row in arrived.other_items:
+        if row["ai_enabled"] and row["pipeline_id"] in by_id:
+            problems += _fit_row(row, row["item_code"], by_id[row["pipeline_id"]], classes)
+    return problems
+
+
+def _compile_arrived(row: Row, parts: Parts, place: str) -> Plan:
+    document = read_json(row["definition"].encode(), MAX_DOCUMENT_BYTES, place)
+    if depth_of(document) > MAX_DEPTH:
+        message = f"nested deeper than {MAX_DEPTH} levels"
+        raise BadDefinition(message, [Problem(place, "/definition", "too-deep", message)])
+    plan = compile_one(document, parts, place)[1]
+    stated = {
+        "code": document["code"],
+        "definition_version": document["version"],
+        "sha256": sha256_of(document),
+    }
+    if wrong := [name for name, value in stated.items() if row[name] != value]:
+        message = f"the definition's own {wrong[0]} is another one"
+        raise BadDefinition(message, [Problem(place, f"/{name}", "name-mismatch", message) for name in wrong])
+    return plan
+
+
+def _check_arrived_items(
+    items: Iterable[Row], plans: Mapping[str, Plan], classes: Mapping[ModelKey, tuple[str, ...]]
+) -> Iterator[Problem]:
+    """Items with the same criteria, kind and pipeline are as good as each other: each combination is tried once."""
+    known: dict[tuple[Any, ...], list[Problem]] = {}
+    for row in items:
+        key = (row["criteria"], row["inspection_type"], row["ai_enabled"], row["pipeline_id"])
+        if key not in known:
+            known[key] = list(_check_arrived_item(row, plans, classes))
+        for problem in known[key]:
+            yield replace(problem, file=f"{ITEMS}/{row['id']}")
+
+
+def _check_arrived_item(
+    row: Row, plans: Mapping[str, Plan], classes: Mapping[ModelKey, tuple[str, ...]]
+) -> Iterator[Problem]:
+    try:
+        document = read_json(row["criteria"].encode(), MAX_DOCUMENT_BYTES)
+        criteria = parse_criteria(document, "", "/criteria", row["inspection_type"])
+    except BadDefinition as error:
+        yield from error.problems
+        return
+    if row["ai_enabled"] and row["inspection_type"] == "FUNCTION":
+        message = "a FUNCTION item is judged by people: ai_enabled must be false"
+        yield Problem("", "/ai_enabled", "no-ai-for-function", message)
+    elif row["ai_enabled"] and row["pipeline_id"] is None:
+        yield Problem("", "/ai_enabled", "missing-pipeline", "an item judged by the AI needs a pipeline")
+    elif row["ai_enabled"] and row["pipeline_id"] in plans:
+        yield from fit(plans[row["pipeline_id"]], criteria, classes, "", "/criteria")
 
 
 def _compile_bundle(bundle: Bundle, parts: Parts) -> tuple[dict[str, Plan], list[Problem]]:

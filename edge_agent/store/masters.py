@@ -98,6 +98,11 @@ def activate_model(tx: sqlite3.Connection, name: str, version: str, now: str) ->
     )
 
 
+def deactivate_model(tx: sqlite3.Connection, name: str, version: str) -> None:
+    """Pipelines that name no version mean this one no longer."""
+    tx.execute("UPDATE model_packages SET is_active = 0 WHERE name = ? AND version = ?", (name, version))
+
+
 def set_golden_results(
     tx: sqlite3.Connection, name: str, version: str, results: list[dict[str, Any]]
 ) -> None:

@@ -14,12 +14,13 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from edge_agent.errors import Problem
+from edge_agent.masters.round import Round, Row
 from sync_protocol.messages import Change, Page
 from sync_protocol.tables import SPACES, PulledTable
 
@@ -39,41 +40,6 @@ class Place:
     space: str
     cursor: int = 0
     server_epoch: str | None = None
-
-
-class Row(NamedTuple):
-    """`values` in the order of the table's columns; `data` is the canonical JSON they were read from."""
-
-    id: str
-    version: int
-    sha256: str
-    data: str
-    values: tuple[Any, ...]
-
-
-@dataclass(slots=True)
-class Round:
-    """Everything from one cursor to another: rows and deletions by table and id.
-
-    `is_full`: it began at 0, so what it does not name is no longer the server's. With `problems` nothing of it
-    may be applied.
-    """
-
-    space: str
-    server_epoch: str
-    from_cursor: int
-    to_cursor: int
-    puts: dict[str, dict[str, Row]] = field(default_factory=dict)
-    tombstones: dict[str, dict[str, int]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def is_full(self) -> bool:
-        return self.from_cursor == 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.is_full and not any(self.puts.values()) and not any(self.tombstones.values())
 
 
 def accept_page(page: Page, place: Place) -> Place:

@@ -1,0 +1,431 @@
+"""The server's rows on their way into force: models tried first, then everything or nothing.
+
+Rules of this file:
+- A round is applied in one transaction with its cursor, or not at all; until then the old masters judge. What the
+  tables hold after the writes is verified inside that transaction, so nothing can change between look and commit.
+- A model is tried on this machine, golden samples and all, before the transaction begins; its files are in place
+  before its row. Files of a round that is refused are garbage at most.
+- The server's row wins. A row that was changed or made here and loses goes to conflict_log; of a person only
+  without the password's hash.
+- A version that the server makes active becomes active here; one chosen here stays until the server's choice changes.
+- A row keeps its identity: people are matched by server_id and keep their local id; what stands where a server's
+  row must go, by a name, gives way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_agent.archive import LIMITS
+from edge_agent.blobs import Blobs
+from edge_agent.clock import Clock
+from edge_agent.errors import BadDefinition, Problem
+from edge_agent.inference.worker import InferencePool
+from edge_agent.masters.changes import KEYS, MODELS, model_row
+from edge_agent.masters.loading import asset_files
+from edge_agent.masters.packages import (
+    file_sha256,
+    golden_results,
+    in_folder,
+    install_apart,
+    is_whole,
+    model_folder,
+    placed,
+    verify_apart,
+    workspace,
+)
+from edge_agent.masters.round import Round, Row
+from edge_agent.masters.verify import Arrived, check_arrived, uses_of
+from edge_agent.masters.versions import find
+from edge_agent.models import ModelPackage
+from edge_agent.store import audit, pulled, users
+from edge_agent.store import masters as store
+from edge_agent.store.database import Database
+from sync_protocol.canonical import canonical_row, sha256_hex
+from sync_protocol.tables import (
+    ASSETS,
+    ITEMS,
+    MODEL_PACKAGES,
+    PIPELINES,
+    SPACES,
+    USERS,
+    PulledTable,
+)
+
+MAX_ASSET_BYTES = 64 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNSAID = frozenset({"created_at", "updated_at", "created_by"})
+"""Differences in these alone are no conflict."""
+_JSON = ("definition", "criteria")
+_LOGIN = ("is_active", "password_hash", "role")
+Files = Callable[[str], Path]
+"""sha256 → the verified file with these bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A blob that must be here before the round can be applied; `size` in bytes, `subject` the wire row."""
+
+    sha256: str
+    size: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A model of the server that would be in force; `is_here`: its verified files are."""
+
+    row: Mapping[str, Any]
+    is_here: bool
+
+    @property
+    def place(self) -> str:
+        return f"{MODEL_PACKAGES.name}/{self.row['id']}"
+
+
+class Arrivals:
+    """Brings rounds of the server's rows into force. Built by `Masters`, whose lock and reload it uses."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        pool: InferencePool,
+        clock: Clock,
+        data_dir: Path,
+        lock: threading.RLock,
+        reload: Callable[[], object],
+        notify: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self._db, self._blobs, self._pool, self._clock = database, blobs, pool, clock
+        self._data_dir, self._lock, self._reload, self._notify = data_dir, lock, reload, notify
+
+    def wanted(self, made: Round) -> list[Wanted]:
+        """The blobs that the round needs and that are not here. Raises BadDefinition."""
+        if not made.touches(MODEL_PACKAGES, ASSETS, PIPELINES):
+            return []
+        with self._db.snapshot() as reader:
+            needs = self._needs(reader, made)
+            assets = self._wanting_assets(reader, made)
+        archives = [
+            Wanted(need.row["archive_sha256"], need.row["archive_size"], need.place)
+            for need in needs
+            if not need.is_here
+        ]
+        found = [*archives, *assets]
+        problems = [problem for one in found for problem in _unfit(one)]
+        if problems:
+            raise BadDefinition("the round names files that cannot be fetched", problems)
+        return found
+
+    def apply(self, made: Round, files: Files) -> None:
+        """Brings the round into force; every blob `wanted` names is in `files`.
+
+        Raises BadDefinition with every problem found (then nothing was changed), InferenceFailed, Unavailable.
+        """
+        if made.problems:
+            raise BadDefinition("the server's rows cannot be used here", made.problems)
+        with ExitStack() as stack:
+            stack.enter_context(self._lock)
+            work = stack.enter_context(workspace(self._data_dir, self._clock.new_id()))
+            tried = self._try_models(made, work, files)
+            ready = [one for one in tried if (work / "ready" / f"{one.name}-{one.version}").is_dir()]
+            self._put_assets(made, files)
+            stack.enter_context(placed(self._data_dir, work, ready, self._is_known))
+            with self._db.write(local=False) as tx:
+                self._write(tx, made, tried)
+            if made.touches(MODEL_PACKAGES, ASSETS, PIPELINES):
+                self._reload()
+        self._notify(made.space, {"pulled": made.to_cursor})
+
+    # ── models and assets ───────────────────────────────────────────────────────────────────────────
+
+    def _needs(self, reader: sqlite3.Connection, made: Round) -> list[Need]:
+        """The server's models that would be active, or that a pipeline in force would name."""
+        rows = _wire_rows(reader, made, MODEL_PACKAGES)
+        touched = made.puts[MODEL_PACKAGES.name]
+        used = {key for row in _active_pipelines(reader, made) for key in uses_of(row["definition"])[0]}
+        installed = store.list_models(reader)
+        needs = []
+        for row in rows:
+            if row["is_active"] or (row["name"], row["version"]) in used:
+                known = find(installed, row["name"], row["version"])
+                _refuse_other_content(row, known)
+                is_here = known is not None and (row["id"] not in touched or is_whole(self._data_dir, known))
+                needs.append(Need(row, is_here))
+        return needs
+
+    def _wanting_assets(self, reader: sqlite3.Connection, made: Round) -> list[Wanted]:
+        """The assets that pipelines of the round name, known to the server and not whole here."""
+        rows = {row["sha256"]: row for row in _wire_rows(reader, made, ASSETS)}
+        used = {
+            sha256
+            for row in made.rows(PIPELINES)
+            if row["is_active"]
+            for sha256 in uses_of(row["definition"])[1]
+        }
+        folder = self._data_dir / "assets"
+        return [
+            Wanted(sha256, rows[sha256]["size"], f"{ASSETS.name}/{rows[sha256]['id']}")
+            for sha256 in sorted(used & rows.keys())
+            if file_sha256(folder / sha256) != sha256
+        ]
+
+    def _put_assets(self, made: Round, files: Files) -> None:
+        if not made.touches(PIPELINES):
+            return
+        with self._db.snapshot() as reader:
+            wanting = self._wanting_assets(reader, made)
+        for one in wanting:
+            (self._data_dir / "assets" / one.sha256).unlink(missing_ok=True)  # not what its name says
+            self._blobs.put_asset(files(one.sha256).read_bytes())
+
+    def _try_models(self, made: Round, work: Path, files: Files) -> list[ModelPackage]:
+        """Packages of the round that were tried here just now: new ones into `work/ready`, and those that become
+        active once more. Raises BadDefinition with every model's problems."""
+        if not made.touches(MODEL_PACKAGES, PIPELINES):
+            return []
+        with self._db.snapshot() as reader:
+            needs, installed = self._needs(reader, made), store.list_models(reader)
+        tried, problems = [], list[Problem]()
+        for need in needs:
+            known = find(installed, need.row["name"], need.row["version"])
+            try:
+                if not need.is_here:
+                    tried.append(self._install(need, work, files))
+                elif known and need.row["is_active"] and not known.is_active:
+                    answer = verify_apart(self._pool, model_folder(self._data_dir, known.name, known.version))
+                    tried.append(replace(known, golden_results=golden_results(answer)))
+            except BadDefinition as error:
+                problems += in_folder(error.problems, need.place)
+        if problems:
+            raise BadDefinition("models of the server do not run here as they must", problems)
+        return tried
+
+    def _install(self, need: Need, work: Path, files: Files) -> ModelPackage:
+        row = need.row
+        found, _ = install_apart(self._pool, files(row["archive_sha256"]), work / "ready")
+        _refuse_other_content(row, found)
+        if (found.name, found.version) != (row["name"], row["version"]):
+            message = f"the archive holds {found.name} {found.version}"
+            raise BadDefinition(message, [Problem("", "/name", "name-mismatch", message)])
+        return replace(found, installed_at=self._clock.now())
+
+    def _is_known(self, package: ModelPackage) -> bool:
+        with self._db.read() as reader:
+            return store.get_model(reader, package.name, package.version) is not None
+
+    # ── the transaction ─────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, tx: sqlite3.Connection, made: Round, tried: Sequence[ModelPackage]) -> None:
+        pulled.defer_references(tx)
+        before = store.list_models(tx) if made.touches(MODEL_PACKAGES, PIPELINES, ITEMS) else []
+        for package in tried:
+            store.put(tx, MODELS, model_row(package), KEYS[MODELS])
+        self._activate(tx, made)
+        for table in SPACES[made.space].values():
+            self._write_table(tx, made, table)
+        if problems := self._problems(tx, made, before):
+            raise BadDefinition("the server's masters cannot be used here", problems)
+        now = self._clock.now()
+        counts = {name: [len(made.puts[name]), len(made.tombstones[name])] for name in made.puts}
+        changed = {name: count for name, count in counts.items() if any(count)}
+        if changed:
+            audit.append(tx, f"{made.space}.pull", made.space, str(made.to_cursor), {"put_deleted": changed})
+        pulled.set_applied(tx, made.space, made.to_cursor, made.server_epoch, now)
+
+    def _write_table(self, tx: sqlite3.Connection, made: Round, table: PulledTable) -> None:
+        rows, gone = made.puts[table.name], set(made.tombstones[table.name])
+        if made.is_full:
+            gone |= pulled.pulled_ids(tx, table) - rows.keys()
+        if table.name not in pulled.HELD_ELSEWHERE and rows:
+            self._put(tx, table, rows)
+        if table is USERS:
+            for server_id in gone:
+                users.end_logins(tx, server_id)
+        pulled.forget(tx, table, gone)
+        pulled.remember(tx, table, (row[:4] for row in rows.values()))
+
+    def _put(self, tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> None:
+        if not pulled.is_bare(tx, table):
+            self._note_edits(tx, table, rows)
+            self._make_way(tx, table, rows)
+        try:
+            pulled.put(tx, table, ((*row.values, row.version) for row in rows.values()))
+        except sqlite3.IntegrityError as error:
+            raise BadDefinition(
+                "the server's rows cannot be held here", _refused_rows(tx, table, rows)
+            ) from error
+
+    def _note_edits(self, tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> None:
+        """What of the rows here was changed or made here goes to conflict_log; changed people log in anew."""
+        columns, key = table.columns, table.columns.index(table.key)
+        for values, came_as in list(pulled.present(tx, table, list(rows))):
+            row = rows[values[key]]
+            if values == row.values:
+                continue
+            local, server = (
+                dict(zip(columns, values, strict=True)),
+                dict(zip(columns, row.values, strict=True)),
+            )
+            if table is USERS and any(local[name] != server[name] for name in _LOGIN):
+                users.end_logins(tx, row.id)
+            if not _says_the_same(local, server) and came_as != sha256_hex(canonical_row(local)):
+                self._conflict(tx, table, row.id, local, server, "edited-here" if came_as else "made-here")
+
+    def _make_way(self, tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> None:
+        """Rows that hold a name which another row of the round has: renamed, and out of use unless they come too."""
+        for names in table.unique:
+            places = [table.columns.index(name) for name in names]
+            owners = {tuple(row.values[place] for place in places): row.id for row in rows.values()}
+            wanted = [values for values in owners if None not in values]
+            others = [
+                (row_id, owners[values])
+                for row_id, values in pulled.holders(tx, table, names, wanted)
+                if row_id != owners[values]
+            ]
+            pulled.give_way(tx, table, names, [row_id for row_id, _ in others])
+            for row_id, owner in others:
+                if row_id not in rows:
+                    self._displace(tx, table, row_id, rows[owner], "email" in names)
+
+    def _displace(
+        self, tx: sqlite3.Connection, table: PulledTable, row_id: str, owner: Row, only_its_email: bool
+    ) -> None:
+        [(values, _)] = pulled.present(tx, table, [row_id])
+        local = dict(zip(table.columns, values, strict=True))
+        server = dict(zip(table.columns, owner.values, strict=True))
+        self._conflict(tx, table, row_id, local, server, "name-taken")
+        if not only_its_email:
+            pulled.forget(tx, table, [row_id])
+            if table is USERS:
+                users.end_logins(tx, row_id)
+
+    def _conflict(
+        self,
+        tx: sqlite3.Connection,
+        table: PulledTable,
+        row_id: str,
+        local: Mapping[str, Any],
+        server: Mapping[str, Any],
+        reason: str,
+    ) -> None:
+        new = (self._clock.new_id(), self._clock.now())
+        pulled.add_conflict(tx, (table.name, row_id), _shown(local), _shown(server), reason, new)
+
+    def _activate(self, tx: sqlite3.Connection, made: Round) -> None:
+        """Follows the server's choice of versions where it changed. Before the rows are remembered."""
+        if not made.touches(MODEL_PACKAGES):
+            return
+        old = pulled.pulled_data(tx, MODEL_PACKAGES)
+        new = {row["id"]: row for row in _wire_rows(tx, made, MODEL_PACKAGES)}
+        was = {row_id for row_id, row in old.items() if row["is_active"]}
+        now = {row_id for row_id, row in new.items() if row["is_active"]}
+        for row_id in was - now:
+            store.deactivate_model(tx, old[row_id]["name"], old[row_id]["version"])
+        for row_id in now - was:
+            store.activate_model(tx, new[row_id]["name"], new[row_id]["version"], self._clock.now())
+
+    def _problems(self, tx: sqlite3.Connection, made: Round, before: Sequence[ModelPackage]) -> list[Problem]:
+        """What of the masters, as they now stand in the transaction, cannot be used."""
+        if not made.touches(MODEL_PACKAGES, PIPELINES, ITEMS):
+            return []
+        after = store.list_models(tx)
+        items = [row for row in made.rows(ITEMS) if row["is_active"]]
+        in_force = {row["id"]: row for row in store.rows(tx, PIPELINES.name) if row["is_active"]}
+        came = made.puts[PIPELINES.name].keys() & in_force.keys()
+        others = in_force.keys() - came
+        if _choices(before) == _choices(after):
+            others &= {row["pipeline_id"] for row in items}
+        judged = pulled.items_of_pipelines(tx, sorted(came | others)) if came or others else []
+        arrived = Arrived(
+            pipelines=[in_force[one] for one in sorted(came)],
+            other_pipelines=[in_force[one] for one in sorted(others)],
+            items=items,
+            other_items=[row for row in judged if row["id"] not in made.puts[ITEMS.name]],
+            before=before,
+            after=after,
+            assets=frozenset(asset_files(self._data_dir)),
+        )
+        astray = pulled.items_astray(tx, list(made.puts[ITEMS.name]))
+        return [*_astray(astray), *check_arrived(arrived)]
+
+
+def _wire_rows(reader: sqlite3.Connection, made: Round, table: PulledTable) -> list[Mapping[str, Any]]:
+    """The server's rows of a table that is kept whole, as the round leaves them."""
+    after: dict[str, Mapping[str, Any]] = {} if made.is_full else {**pulled.pulled_data(reader, table)}
+    after.update({row["id"]: row for row in made.rows(table)})
+    return [row for row_id, row in after.items() if row_id not in made.tombstones[table.name]]
+
+
+def _active_pipelines(reader: sqlite3.Connection, made: Round) -> Iterator[Mapping[str, Any]]:
+    """The pipelines in force as the round leaves them."""
+    rows = {row["id"]: row for row in store.rows(reader, PIPELINES.name)}
+    if made.is_full:
+        rows = {row_id: row for row_id, row in rows.items() if not row["row_version"]}
+    rows |= {row["id"]: row for row in made.rows(PIPELINES)}
+    gone = made.tombstones[PIPELINES.name]
+    return (row for row_id, row in rows.items() if row["is_active"] and row_id not in gone)
+
+
+def _choices(packages: Iterable[ModelPackage]) -> set[tuple[str, str, bool]]:
+    return {(one.name, one.version, one.is_active) for one in packages}
+
+
+def _refuse_other_content(row: Mapping[str, Any], package: ModelPackage | None) -> None:
+    """Raises BadDefinition when a version is here, or in the archive, with other content than the server says."""
+    if package is None:
+        return
+    stated = (row["task"], row["model_sha256"], json.loads(row["manifest"]))
+    if stated != (package.task, package.model_sha256, package.manifest):
+        message = f"{package.name} {package.version} has other content than the server says"
+        place = f"{MODEL_PACKAGES.name}/{row['id']}"
+        raise BadDefinition(message, [Problem(place, "/version", "model-immutable", message)])
+
+
+def _unfit(one: Wanted) -> Iterator[Problem]:
+    limit = LIMITS.packed_bytes if one.subject.startswith(MODEL_PACKAGES.name) else MAX_ASSET_BYTES
+    if not _SHA256.fullmatch(one.sha256):
+        yield Problem(one.subject, "", "bad-value", "its sha256 is not one")
+    elif not 0 <= one.size <= limit:
+        yield Problem(one.subject, "", "too-large", f"{one.size} bytes; at most {limit} are taken")
+
+
+def _refused_rows(tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> list[Problem]:
+    whys = ((row, pulled.why_refused(tx, table, (*row.values, row.version))) for row in rows.values())
+    return [Problem(f"{table.name}/{row.id}", "", "row-invalid", why) for row, why in whys if why]
+
+
+def _astray(found: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+    codes = {"target_id": "unknown-product", "pipeline_id": "unknown-pipeline"}
+    for row_id, reference in found:
+        message = "what it refers to is not here"
+        yield Problem(f"{ITEMS.name}/{row_id}", f"/{reference}", codes[reference], message)
+
+
+def _says_the_same(local: Mapping[str, Any], server: Mapping[str, Any]) -> bool:
+    return all(
+        local[name] == value or (name in _JSON and _parsed(local[name]) == _parsed(value))
+        for name, value in server.items()
+        if name not in _UNSAID
+    )
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """The row for people: a password's hash is no use to them."""
+    return json.dumps({k: v for k, v in row.items() if k != "password_hash"}, ensure_ascii=False)
