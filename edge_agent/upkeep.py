@@ -28,6 +28,7 @@ from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
 from edge_agent.store import users
 from edge_agent.store.database import Database
+from edge_agent.sync.rounds import refusals
 
 DAY_S = 86_400
 KEYS_KEPT_S = DAY_S
@@ -66,8 +67,10 @@ class Upkeep:
                 worker_restarts=pool.restarts,
                 worker_failure=pool.last_failure,
             )
+            refused = refusals(reader)
         return [
             *health.findings(facts),
+            *refused,
             *self._masters.running.findings,
             *self._folders.findings(),
             *self._cameras.findings(),
