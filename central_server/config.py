@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +28,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def default_data_dir() -> Path:
-    """Where the server keeps its data unless told otherwise: the platform's place for it."""
+    """Where the server keeps its data unless told otherwise: the platform's place for it; root's home is closed to
+    the account that the embedded servers run as."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/imageflow-central-server")
     return Path(platformdirs.user_data_dir("imageflow-central-server", appauthor=False))
 
 
@@ -125,3 +129,9 @@ def load_config(data_dir: Path | None = None, **overrides: object) -> Config:
     """
     directory = (data_dir or DataDirSetting().data_dir).expanduser().absolute()
     return Config(data_dir=directory, **overrides)  # type: ignore[arg-type]
+
+
+def child_environment() -> dict[str, str]:
+    """What an embedded server is given of our environment: nothing that could configure it."""
+    kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}

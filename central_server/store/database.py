@@ -63,6 +63,15 @@ class Database:
             yield connection
 
 
+def answers(url: str) -> bool:
+    """Whether the database takes connections now."""
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 @contextmanager
 def mapped_errors() -> Iterator[None]:
     """psycopg's operational errors as Unavailable; a retry is right for all of them."""
