@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 
 from edge_agent.models import Image, ImageState
 from edge_agent.store.database import placeholders
@@ -51,3 +52,19 @@ def unfinished(reader: sqlite3.Connection, limit: int) -> list[Image]:
     """Images whose AI run was cut off (the agent was stopped or killed), oldest first."""
     sql = f"SELECT {columns(Image)} FROM inspection_images WHERE state = 'inspecting' ORDER BY id LIMIT ?"
     return many(Image, reader.execute(sql, (limit,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A photograph that only this machine is known to have."""
+
+    id: str
+    file_path: str
+    sha256: str
+
+
+def not_uploaded(reader: sqlite3.Connection, after_id: str, limit: int) -> list[Kept]:
+    """Those the object store has not verified, in the order in which they were taken, after `after_id`."""
+    sql = f"""SELECT {columns(Kept)} FROM inspection_images WHERE uploaded_at IS NULL AND id > ?
+              ORDER BY id LIMIT ?"""
+    return many(Kept, reader.execute(sql, (after_id, limit)))

@@ -96,6 +96,14 @@ def images_waiting(reader: sqlite3.Connection) -> WaitingImages:
     return WaitingImages(count, size, count == COUNT_LIMIT)
 
 
+def unsent_ids(reader: sqlite3.Connection, after_id: int, limit: int) -> list[int]:
+    """What the server does not have and did not refuse, in the order in which it was made, after `after_id`."""
+    sql = """SELECT id FROM sync_queue INDEXED BY idx_sync_queue_unprocessed
+             WHERE processed_at IS NULL AND priority = ? AND id > ? AND dead_at IS NULL ORDER BY id LIMIT ?"""
+    streams = ([row[0] for row in reader.execute(sql, (one, after_id, limit))] for one in priorities(reader))
+    return list(islice(heapq.merge(*streams), limit))
+
+
 def list_waiting(
     reader: sqlite3.Connection,
     after_id: int,

@@ -71,7 +71,7 @@ class SpaceState:
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
     """`summary` in one word; `oldest_age_s`: seconds since the oldest unsent change was made; `dead`: entries
-    given up, `held`: entries that wait for one of those; `pace` while something drains."""
+    given up, `held`: entries that cannot be applied before another one; `pace` while something drains."""
 
     summary: Summary
     is_configured: bool
