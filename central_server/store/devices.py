@@ -18,6 +18,7 @@ KNOWN = """SELECT device_id, site, revoked_at IS NOT NULL, confirmed_at IS NOT N
               FROM devices WHERE token_sha256 = %s"""
 SEEN = """UPDATE devices SET last_seen_at = now(), confirmed_at = coalesce(confirmed_at, now())
           WHERE device_id = %s AND token_sha256 = %s"""
+PROVEN_BY = "SELECT token_sha256 FROM devices WHERE device_id = %s AND revoked_at IS NULL"
 USABLE_CODE = """
     SELECT c.site, c.device_id, d.confirmed_at IS NOT NULL AS is_spent
     FROM enrolment_codes c LEFT JOIN devices d ON d.device_id = c.device_id
@@ -88,6 +89,12 @@ def by_token(tx: Connection, token_sha256: str) -> Known | None:
         return None
     device_id, site, is_revoked, is_confirmed, is_long_ago = row
     return Known(str(device_id), str(site), bool(is_revoked), not is_confirmed or bool(is_long_ago))
+
+
+def token_of(tx: Connection, device_id: str) -> str | None:
+    """The sha256 of the device's token; None unless it is enrolled and let in."""
+    row = tx.execute(PROVEN_BY, (device_id,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def note_seen(tx: Connection, device_id: str, token_sha256: str) -> None:

@@ -64,6 +64,7 @@ LAYERS[11] += [
     "central_server.devices",
     "central_server.statistics",
 ]
+LAYERS[12] += ["central_server.parcels"]
 LAYERS[17] += ["central_server.api"]
 LAYERS[19] += ["central_server.embedded", "central_server.daemon"]
 LAYERS[21] += ["central_server.cli"]
