@@ -3256,7 +3256,7 @@ export interface components {
         /**
          * SyncStatus
          * @description `summary` in one word; `oldest_age_s`: seconds since the oldest unsent change was made; `dead`: entries
-         *     given up, `held`: entries that wait for one of those; `pace` while something drains.
+         *     given up, `held`: entries that cannot be applied before another one; `pace` while something drains.
          */
         SyncStatus: {
             /** Conflicts */
