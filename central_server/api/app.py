@@ -17,11 +17,11 @@ from fastapi.routing import APIRoute
 from central_server import __version__
 from central_server.api import problems
 from central_server.api.gate import Gate, Places
-from central_server.api.routers import blobs, devices, sync
+from central_server.api.routers import blobs, decisions, devices, masters, operators, sync
 from central_server.api.services import Services
 
 PREFIX = "/api/v1"
-ROUTERS = (devices.router, sync.router, blobs.router)
+ROUTERS = (devices.router, sync.router, blobs.router, operators.router, masters.router, decisions.router)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -133,5 +134,5 @@ def _of_agent_error(error: AgentError) -> tuple[ProblemDetails, dict[str, Any]]:
         retryable=error.disposition is Disposition.RETRY,
         scope="server" if error.disposition is Disposition.RETRY else "batch",
     )
-    faults = [str(fault) for fault in error.problems] if isinstance(error, BadDefinition) else []
+    faults = [asdict(fault) for fault in error.problems] if isinstance(error, BadDefinition) else []
     return problem, {"hint": error.hint_, "context": error.context, "problems": faults}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from central_server.api.waiting import Waiting
 from central_server.blobs import Blobs
 from central_server.config import Config
+from central_server.masters.office import Office
 from central_server.store.database import Database
 from edge_agent.clock import Clock
 
@@ -23,4 +24,5 @@ class Services:
     clock: Clock
     database: Database
     blobs: Blobs
+    office: Office
     waiting: Waiting

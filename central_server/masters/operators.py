@@ -26,7 +26,13 @@ from edge_agent.passwords import NOBODY, Attempts, is_match, sha256_of
 LOGIN_HOURS = 12.0
 PARALLEL_CHECKS = 2
 ADMIN_FILE = "run/admin-token"
-RANK = {Role.INSPECTOR: 0, Role.SUPERVISOR: 1, Role.TECHNICIAN: 2, Role.ADMIN: 3}
+ANYONE = frozenset(Role)
+JUDGES = frozenset({Role.SUPERVISOR, Role.ADMIN})
+"""Who may override what a device found."""
+EDITORS = frozenset({Role.TECHNICIAN, Role.ADMIN})
+"""Who may change masters."""
+ADMINS = frozenset({Role.ADMIN})
+"""Who may see and change people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +131,12 @@ def admin_token(data_dir: Path, clock: Clock) -> str:
         return path.read_text("ascii").strip()
 
 
-def require(operator: Operator, at_least: Role) -> None:
-    """Raises Denied (`role-needed`) when the operator's role is a lower one."""
-    if RANK[operator.role] < RANK[at_least]:
+def require(operator: Operator, roles: frozenset[Role]) -> None:
+    """Raises Denied (`role-needed`) when the operator has none of the roles."""
+    if operator.role not in roles:
+        wanted = " or ".join(sorted(role.value for role in roles))
         raise Denied(
-            f"This needs the role {at_least.value}; {operator.name} is {operator.role.value}.",
+            f"This needs the role {wanted}; {operator.name} is {operator.role.value}.",
             code="role-needed",
             hint="Log in as a user with that role.",
         )

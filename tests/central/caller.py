@@ -16,6 +16,7 @@ from central_server.api.waiting import Waiting
 from central_server.blobs import Blobs
 from central_server.config import load_config
 from central_server.devices import issue_code
+from central_server.masters.office import open_office
 from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from central_server.store.listening import Listener
@@ -33,6 +34,7 @@ from sync_protocol.messages import (
 from sync_protocol.wire import pack, read, read_push_reply, unpack, write, write_push
 from tests.central.devices import CLOCK
 
+ADMIN_TOKEN = "the owner of the machine"
 SEALED = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
 
 
@@ -57,8 +59,15 @@ def services_on(
     waiting = Waiting(config.max_listeners)
     listener = Listener(database.url, waiting.publish)
     listener.start()
-    blobs = Blobs(database, objects or down_store())
-    yield Services(config=config, clock=CLOCK, database=database, waiting=waiting, blobs=blobs)
+    store = objects or down_store()
+    yield Services(
+        config=config,
+        clock=CLOCK,
+        database=database,
+        waiting=waiting,
+        blobs=Blobs(database, store),
+        office=open_office(database, store, CLOCK, data_dir, ADMIN_TOKEN),
+    )
     waiting.close()
     listener.close()
 
