@@ -165,8 +165,8 @@ CREATE INDEX idx_inspection_sessions_user_product_status
     ON inspection_sessions (user_id, product_id, status, started_at, id);
 CREATE INDEX idx_inspection_sessions_target ON inspection_sessions (target_id, started_at);
 
--- One photograph. The row exists only when the file is durable; state, attempts, failure and uploaded_at
--- are this device's own and are not synchronised.
+-- One photograph. The row exists only when the file is durable; what becomes of it (from state on) is this device's
+-- own and is not synchronised.
 CREATE TABLE inspection_images (
     id          TEXT PRIMARY KEY,
     session_id  TEXT NOT NULL REFERENCES inspection_sessions (id),
@@ -187,10 +187,15 @@ CREATE TABLE inspection_images (
                 CHECK (state IN ('captured', 'inspecting', 'inspected', 'failed')),
     attempts    INTEGER NOT NULL DEFAULT 0,         -- inference runs started
     failure     TEXT,                               -- error code of the last failed run
-    uploaded_at TEXT                                -- verified by the object store; NULL = only here
+    uploaded_at TEXT,                               -- verified by the object store; NULL = only here
+    evicted_at  TEXT,                               -- the file was removed here; its bytes are at the centre
+    upload_lane INTEGER NOT NULL DEFAULT 3 CHECK (upload_lane IN (2, 3))   -- 2: somebody or the AI said NG
 ) STRICT;
 CREATE INDEX idx_inspection_images_session ON inspection_images (session_id, item_id, id);
 CREATE INDEX idx_inspection_images_sha256 ON inspection_images (sha256);
+CREATE INDEX idx_inspection_images_upload ON inspection_images (upload_lane, id) WHERE uploaded_at IS NULL;
+CREATE INDEX idx_inspection_images_kept ON inspection_images (upload_lane, id)
+    WHERE uploaded_at IS NOT NULL AND evicted_at IS NULL;
 CREATE INDEX idx_inspection_images_open ON inspection_images (state, id) WHERE state IN ('captured', 'inspecting');
 
 -- One pipeline run on one image. Insert-only: another run adds a row.
@@ -509,6 +514,19 @@ CREATE INDEX idx_sync_queue_waiting ON sync_queue (next_attempt_at) WHERE next_a
 CREATE INDEX idx_sync_queue_held ON sync_queue (held_by) WHERE held_by IS NOT NULL;
 CREATE INDEX idx_sync_queue_entity ON sync_queue (entity_type, entity_id, id);
 
+-- Image bytes that did not reach the object store at once: what is under way, waits, or was given up. A row goes
+-- when the bytes are verified there.
+CREATE TABLE blob_uploads (
+    sha256          TEXT PRIMARY KEY,
+    upload_id       TEXT,                           -- of the multipart upload to go on with
+    retry_count     INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at TEXT,                           -- NULL = due now
+    dead_at         TEXT,                           -- given up; kept with its reason, can be tried again
+    error_code      TEXT,
+    error_detail    TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idx_blob_uploads_dead ON blob_uploads (dead_at) WHERE dead_at IS NOT NULL;
+
 -- How far each space has been pulled.
 CREATE TABLE sync_state (
     space               TEXT PRIMARY KEY,
@@ -669,6 +687,18 @@ CREATE TRIGGER inspection_images_facts_fixed
 BEFORE UPDATE OF id, session_id, image_type, file_size, created_at, item_id, sha256, mime_type, width_px, height_px,
                  captured_at, captured_by, source, origin ON inspection_images
 BEGIN SELECT RAISE(ABORT, 'the facts of an image never change'); END;
+
+-- Pictures of what is NG go to the centre first, and are the last to leave this machine.
+CREATE TRIGGER ai_inspection_results_upload_lane AFTER INSERT ON ai_inspection_results
+WHEN NEW.overall_result = 'NG'
+BEGIN UPDATE inspection_images SET upload_lane = 2 WHERE id = NEW.image_id; END;
+
+CREATE TRIGGER human_verification_results_upload_lane AFTER INSERT ON human_verification_results
+WHEN NEW.final_result = 'NG'
+BEGIN
+    UPDATE inspection_images SET upload_lane = 2
+    WHERE session_id = NEW.session_id AND item_id = coalesce(NEW.item_id, item_id);
+END;
 
 CREATE TRIGGER ai_inspection_results_queue_insert AFTER INSERT ON ai_inspection_results WHEN local_change()
 BEGIN

@@ -47,7 +47,10 @@ from sync_protocol.messages import (
     PushReply,
     PushRequest,
     RowsReply,
+    UploadRequest,
     UploadTicket,
+    VerifyReply,
+    VerifyRequest,
     WaitReply,
 )
 
@@ -109,12 +112,19 @@ class Central:
         with _understood():
             return wire.read_rows(self._send("GET", "/sync/rows", params=params))
 
-    def have(self, blobs: Sequence[Blob]) -> HaveReply:
-        """Which of them the store does not hold."""
-        return self._ask(HaveReply, "POST", "/blobs/have", HaveRequest(blobs=tuple(blobs)))
+    def have(self, blobs: Sequence[Blob], *, wants_tickets: bool = False) -> HaveReply:
+        """Which of them the store does not hold; with tickets, small ones can be sent at once."""
+        request = HaveRequest(blobs=tuple(blobs), wants_tickets=wants_tickets)
+        return self._ask(HaveReply, "POST", "/blobs/have", request)
 
-    def upload_ticket(self, sha256: str, size: int) -> UploadTicket:
-        return self._ask(UploadTicket, "POST", f"/blobs/{sha256}/upload", Blob(sha256=sha256, size=size))
+    def verify(self, blobs: Sequence[Blob]) -> VerifyReply:
+        """Which of them, each sent with one PUT, have arrived whole."""
+        return self._ask(VerifyReply, "POST", "/blobs/verify", VerifyRequest(blobs=tuple(blobs)))
+
+    def upload_ticket(self, sha256: str, size: int, upload_id: str | None = None) -> UploadTicket:
+        """How to send these bytes; with `upload_id`, what is left of that multipart upload."""
+        request = UploadRequest(size=size, upload_id=upload_id)
+        return self._ask(UploadTicket, "POST", f"/blobs/{sha256}/upload", request)
 
     def complete(self, sha256: str, request: CompleteRequest) -> CompleteReply:
         return self._ask(CompleteReply, "POST", f"/blobs/{sha256}/complete", request)

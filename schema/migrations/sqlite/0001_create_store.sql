@@ -146,10 +146,15 @@ CREATE TABLE inspection_images (
                 CHECK (state IN ('captured', 'inspecting', 'inspected', 'failed')),
     attempts    INTEGER NOT NULL DEFAULT 0,
     failure     TEXT,
-    uploaded_at TEXT
+    uploaded_at TEXT,
+    evicted_at  TEXT,
+    upload_lane INTEGER NOT NULL DEFAULT 3 CHECK (upload_lane IN (2, 3))
 ) STRICT;
 CREATE INDEX idx_inspection_images_session ON inspection_images (session_id, item_id, id);
 CREATE INDEX idx_inspection_images_sha256 ON inspection_images (sha256);
+CREATE INDEX idx_inspection_images_upload ON inspection_images (upload_lane, id) WHERE uploaded_at IS NULL;
+CREATE INDEX idx_inspection_images_kept ON inspection_images (upload_lane, id)
+    WHERE uploaded_at IS NOT NULL AND evicted_at IS NULL;
 CREATE INDEX idx_inspection_images_open ON inspection_images (state, id) WHERE state IN ('captured', 'inspecting');
 CREATE TABLE ai_inspection_results (
     id               TEXT PRIMARY KEY,
@@ -433,6 +438,17 @@ CREATE INDEX idx_sync_queue_ready ON sync_queue (priority DESC, id)
 CREATE INDEX idx_sync_queue_waiting ON sync_queue (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX idx_sync_queue_held ON sync_queue (held_by) WHERE held_by IS NOT NULL;
 CREATE INDEX idx_sync_queue_entity ON sync_queue (entity_type, entity_id, id);
+CREATE TABLE blob_uploads (
+    sha256          TEXT PRIMARY KEY,
+    upload_id       TEXT,
+    retry_count     INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at TEXT,
+    dead_at         TEXT,
+    error_code      TEXT,
+    error_detail    TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idx_blob_uploads_dead ON blob_uploads (dead_at) WHERE dead_at IS NOT NULL;
+
 CREATE TABLE sync_state (
     space               TEXT PRIMARY KEY,
     cursor              INTEGER NOT NULL DEFAULT 0,
@@ -569,6 +585,17 @@ CREATE TRIGGER inspection_images_facts_fixed
 BEFORE UPDATE OF id, session_id, image_type, file_size, created_at, item_id, sha256, mime_type, width_px, height_px,
                  captured_at, captured_by, source, origin ON inspection_images
 BEGIN SELECT RAISE(ABORT, 'the facts of an image never change'); END;
+CREATE TRIGGER ai_inspection_results_upload_lane AFTER INSERT ON ai_inspection_results
+WHEN NEW.overall_result = 'NG'
+BEGIN UPDATE inspection_images SET upload_lane = 2 WHERE id = NEW.image_id; END;
+
+CREATE TRIGGER human_verification_results_upload_lane AFTER INSERT ON human_verification_results
+WHEN NEW.final_result = 'NG'
+BEGIN
+    UPDATE inspection_images SET upload_lane = 2
+    WHERE session_id = NEW.session_id AND item_id = coalesce(NEW.item_id, item_id);
+END;
+
 CREATE TRIGGER ai_inspection_results_queue_insert AFTER INSERT ON ai_inspection_results WHEN local_change()
 BEGIN
     INSERT INTO sync_queue (device_id, device_type, app_version, entity_type, entity_id, operation, data, priority,

@@ -1,0 +1,268 @@
+"""The blob lane: brings image bytes to the object store, and believes they are there once the centre has proof.
+
+Rules of this file:
+- A step is one round: ask what is missing, send that, have it verified, settle. Killed anywhere, the next one asks
+  again; what has arrived is not sent twice, and a large file goes on where it was cut off.
+- The bytes that are sent are those that were hashed a moment before, and never others than were photographed.
+- Memory holds as many files as are in flight, of a large one as many parts.
+- A blob that fails while others get through is its own trouble; when none gets through, it is the lane's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge_agent.blobs import Blobs
+from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.store import uploads
+from edge_agent.store.database import Database
+from edge_agent.store.uploads import DueBlob, Trouble
+from edge_agent.sync import backoff
+from edge_agent.sync.central import Central
+from edge_agent.sync.lane import Kind, SyncFailed
+from edge_agent.sync.uploads import (
+    FEWEST,
+    FINAL,
+    LocalFault,
+    Round,
+    as_the_lanes,
+    is_about_the_blob,
+    next_count,
+    plan_round,
+    trouble,
+)
+from sync_protocol.messages import Blob, CompleteRequest, UploadPart, UploadTicket
+
+VERIFIED_TOGETHER = 32
+BEGIN_ANEW = ("blob-differs", "blob-missing", "store-404")
+Failure = LocalFault | SyncFailed
+
+log = logging.getLogger(__name__)
+
+
+class BlobLane:
+    """`parallel`: requests in flight; 1 uses no thread."""
+
+    name = "blobs"
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        central: Central,
+        clock: Clock,
+        publish: Callable[[str, Mapping[str, Any]], None],
+        *,
+        parallel: int = 4,
+    ) -> None:
+        self._db, self._blobs, self._central = database, blobs, central
+        self._clock, self._publish, self._parallel = clock, publish, parallel
+        self._count = FEWEST
+        self._unproven: tuple[DueBlob, ...] = ()
+
+    def step(self) -> bool:
+        """Sends one round; True: more is due. Raises SyncFailed."""
+        if self._unproven:  # sent, but then no answer came
+            self._verify(self._unproven)
+        planned = self._claim()
+        if not planned.blobs:
+            return False
+        started_s = self._clock.monotonic()
+        asked = [_named(one) for one in planned.blobs]
+        reply = self._central.have(asked, wants_tickets=not planned.is_large)
+        missing = set(reply.missing)
+        self._settle([one for one in planned.blobs if one.sha256 not in missing])
+        if planned.is_large and missing:
+            return self._send_large(planned.blobs[0]) or planned.is_more
+        if missing:
+            tickets = {ticket.sha256: ticket for ticket in reply.tickets}
+            self._send_small([one for one in planned.blobs if one.sha256 in missing], tickets)
+            self._count = next_count(self._count, self._clock.monotonic() - started_s)
+        return planned.is_more
+
+    def _claim(self) -> Round:
+        now_s = self._clock.time()
+        unbelievable = to_rfc3339(now_s + 2 * backoff.LONGEST_RETRY_AFTER_S)
+        with self._db.read() as reader:
+            due = uploads.due(reader, to_rfc3339(now_s), unbelievable, self._count + 1)
+        return plan_round(due, self._count)
+
+    # ── small ones: one PUT each, many at a time ────────────────────────────────────────────────────────
+
+    def _send_small(self, wanted: Sequence[DueBlob], tickets: Mapping[str, UploadTicket]) -> None:
+        arrived: list[DueBlob] = []
+        failures: list[tuple[DueBlob, Failure]] = []
+        settled = 0
+        for one, failure in self._sent(wanted, tickets, failures):
+            if failure is None:
+                arrived.append(one)
+            else:
+                failures.append((one, failure))
+            if len(arrived) == VERIFIED_TOGETHER:
+                settled += self._verify(arrived)
+                arrived.clear()
+        settled += self._verify(arrived)
+        self._give_way(failures, is_passable=settled > 0)
+
+    def _sent(
+        self,
+        wanted: Sequence[DueBlob],
+        tickets: Mapping[str, UploadTicket],
+        failures: Sequence[tuple[DueBlob, Failure]],
+    ) -> Iterator[tuple[DueBlob, Failure | None]]:
+        """Each with what became of it; once the store itself fails, no further one is begun."""
+
+        def attempt(one: DueBlob) -> tuple[DueBlob, Failure | None] | None:
+            if any(
+                isinstance(failure, SyncFailed) and not is_about_the_blob(failure) for _, failure in failures
+            ):
+                return None
+            return one, self._try(one, tickets.get(one.sha256))
+
+        with self._mapping() as each:
+            yield from (done for done in each(attempt, wanted) if done is not None)
+
+    def _try(self, one: DueBlob, ticket: UploadTicket | None) -> Failure | None:
+        try:
+            if ticket is None:
+                ticket = self._central.upload_ticket(one.sha256, one.file_size)
+            [part] = ticket.parts
+            self._central.put_part(part.url, part.headers, self._whole(one))
+        except (LocalFault, SyncFailed) as failure:
+            return failure
+        return None
+
+    def _verify(self, arrived: Sequence[DueBlob]) -> int:
+        """Settles those that the centre has proof of; how many. The others are sent again."""
+        if not arrived:
+            return 0
+        self._unproven = tuple(arrived)
+        reply = self._central.verify([_named(one) for one in arrived])
+        self._unproven = ()
+        proven = set(reply.verified)
+        self._settle([one for one in arrived if one.sha256 in proven])
+        lost = [one for one in arrived if one.sha256 not in proven]
+        code = dict.fromkeys(reply.differing, "blob-differs")
+        detail = "It was sent, but the centre does not have it."
+        self._note([self._trouble(one, code.get(one.sha256, "blob-missing"), detail) for one in lost])
+        return len(proven)
+
+    # ── a large one: its parts, resumed where they were ─────────────────────────────────────────────────
+
+    def _send_large(self, one: DueBlob) -> bool:
+        """Sends as many parts as may be in flight; True: there are more. Raises SyncFailed."""
+        try:
+            self._require_unchanged(one)
+            ticket = self._central.upload_ticket(one.sha256, one.file_size, one.upload_id)
+            if ticket.upload_id != one.upload_id:
+                self._keep_upload_id(one, ticket.upload_id)
+            with self._mapping() as each:
+                for _ in each(lambda part: self._put_part(one, part), ticket.parts[: self._parallel]):
+                    pass
+            if len(ticket.parts) > self._parallel:
+                return True
+            self._complete(one, CompleteRequest(size=one.file_size, upload_id=ticket.upload_id))
+        except (LocalFault, SyncFailed) as failure:
+            if _code(failure) in BEGIN_ANEW:
+                self._keep_upload_id(one, None)
+            self._give_way([(one, failure)], is_passable=False)
+        return False
+
+    def _complete(self, one: DueBlob, request: CompleteRequest) -> None:
+        if not self._central.complete(one.sha256, request).is_verified:
+            raise SyncFailed(Kind.TRANSIENT, "blob-missing", "The centre has no proof of it.")
+        self._settle([one])
+
+    def _keep_upload_id(self, one: DueBlob, upload_id: str | None) -> None:
+        with self._db.write(local=False) as tx:
+            uploads.keep_upload_id(tx, one.sha256, upload_id)
+
+    def _put_part(self, one: DueBlob, part: UploadPart) -> None:
+        with self._file(one) as path, path.open("rb") as file:
+            file.seek(part.offset)
+            data = file.read(part.size)
+        if len(data) != part.size:
+            raise LocalFault("image-changed", f"{one.file_path} has become shorter while it was sent.")
+        self._central.put_part(part.url, part.headers, data)
+
+    # ── bytes here ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _whole(self, one: DueBlob) -> bytes:
+        """The very bytes that were photographed. Raises LocalFault."""
+        with self._file(one) as path:
+            data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != one.sha256:
+            raise LocalFault("image-changed", f"{one.file_path} is not the picture that was taken.")
+        return data
+
+    def _require_unchanged(self, one: DueBlob) -> None:
+        with self._file(one) as path, path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != one.sha256:
+                raise LocalFault("image-changed", f"{one.file_path} is not the picture that was taken.")
+
+    @contextmanager
+    def _file(self, one: DueBlob) -> Iterator[Path]:
+        try:
+            yield self._blobs.path_of(one.file_path)
+        except FileNotFoundError:
+            raise LocalFault("image-missing", f"{one.file_path} is not there.") from None
+        except OSError as error:
+            detail = f"{one.file_path} cannot be read ({error.strerror})."
+            raise LocalFault("image-unreadable", detail) from error
+
+    # ── outcomes ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _settle(self, done: Sequence[DueBlob]) -> None:
+        if done:
+            with self._db.write(local=False) as tx:
+                uploads.settle(tx, [one.sha256 for one in done], self._clock.now())
+            size = sum(one.file_size for one in done)
+            self._publish("sync", {"lane": self.name, "blobs": len(done), "bytes": size})
+
+    def _give_way(self, failures: Sequence[tuple[DueBlob, Failure]], *, is_passable: bool) -> None:
+        """Remembers each failure with its blob. Raises the first that is the lane's, unless others got through."""
+        counted = [(one, failure) for one, failure in failures if _counts(failure)]
+        self._note([self._trouble(one, _code(failure), str(failure)) for one, failure in counted])
+        for one, failure in failures:
+            if _code(failure) in FINAL:
+                log.error("image %s cannot be sent: %s [%s]", one.image_id, failure, _code(failure))
+            elif isinstance(failure, SyncFailed) and not is_passable and not is_about_the_blob(failure):
+                raise as_the_lanes(failure)
+
+    def _trouble(self, one: DueBlob, code: str, detail: str) -> Trouble:
+        return trouble(one, code, detail, self._clock.time(), backoff.share_of(self._clock.random(6)))
+
+    def _note(self, troubles: Sequence[Trouble]) -> None:
+        if troubles:
+            with self._db.write(local=False) as tx:
+                uploads.note(tx, troubles, self._clock.now())
+
+    @contextmanager
+    def _mapping(self) -> Iterator[Callable[..., Iterator[Any]]]:
+        """`map`, with as many at a time as may be in flight."""
+        if self._parallel == 1:
+            yield map
+            return
+        with ThreadPoolExecutor(self._parallel, "blobs") as pool:
+            try:
+                yield pool.map
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _named(one: DueBlob) -> Blob:
+    return Blob(sha256=one.sha256, size=one.file_size)
+
+
+def _code(failure: Failure) -> str:
+    return failure.code if isinstance(failure, LocalFault) else failure.code_
+
+
+def _counts(failure: Failure) -> bool:
+    return isinstance(failure, LocalFault) or failure.kind is not Kind.OFFLINE
