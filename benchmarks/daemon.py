@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from edge_agent.serving import listening
+from edge_agent.listening import listening
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Config(BaseSettings):
     )
     s3_access_key: SecretStr | None = Field(None, description="Access key of the object store.")
     s3_secret_key: SecretStr | None = Field(None, description="Secret key of the object store.")
+    s3_ca_file: Path | None = Field(None, description="PEM file: who signed the object store's certificate.")
     workers: int = Field(
         8,
         ge=1,

@@ -13,8 +13,8 @@ import gc
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
@@ -24,7 +24,7 @@ from edge_agent.api.app import create_app
 from edge_agent.clock import Clock
 from edge_agent.config import Config, Supervisor, read_supervisor
 from edge_agent.daemon import running_services
-from edge_agent.errors import Busy
+from edge_agent.listening import listening, notify, url_of
 
 
 def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None:
@@ -41,7 +41,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
 
         def ready() -> None:
             announce(config.data_dir, url)
-            notify(supervisor, "READY=1")
+            notify(supervisor.notify_socket, "READY=1")
             on_ready(url)
 
         stack.callback(withdraw, config.data_dir)
@@ -73,41 +73,14 @@ class _Server(uvicorn.Server):
         """Ten times a second; twice in every watchdog interval it says "alive"."""
         interval_s, now_s = self._supervisor.watchdog_s, self._clock.monotonic()
         if interval_s is not None and now_s >= self._next_beat_s:
-            notify(self._supervisor, "WATCHDOG=1")
+            notify(self._supervisor.notify_socket, "WATCHDOG=1")
             self._next_beat_s = now_s + interval_s / 2
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        notify(self._supervisor, "STOPPING=1")
+        notify(self._supervisor.notify_socket, "STOPPING=1")
         self._app.state.streams.close()  # else every open window would cost the grace time
         await super().shutdown(sockets)
-
-
-@contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """The open port. Raises Busy (`port-taken`).
-
-    The protocol is named because asyncio switches Nagle's delay off only where it is: 40 ms a reply.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        if os.name != "nt":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise Busy(
-                f"Port {port} on {host} cannot be opened ({error.strerror}).",
-                code="port-taken",
-                hint="Stop the program that uses it, or set another `port` in config.toml.",
-            ) from None
-        yield listener
-
-
-def url_of(host: str, port: int) -> str:
-    """How this machine's own programs reach an agent that listens on `host`."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def announce(data_dir: Path, url: str) -> None:
@@ -120,12 +93,3 @@ def announce(data_dir: Path, url: str) -> None:
 
 def withdraw(data_dir: Path) -> None:
     (data_dir / "run" / "agent.json").unlink(missing_ok=True)
-
-
-def notify(supervisor: Supervisor, state: str) -> None:
-    """One line to the service manager (sd_notify protocol)."""
-    if supervisor.notify_socket is None:
-        return
-    address = supervisor.notify_socket.replace("@", "\0", 1)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.sendto(state.encode(), address)

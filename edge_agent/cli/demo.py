@@ -25,8 +25,8 @@ from edge_agent.cli.exits import Exit
 from edge_agent.cli.options import AsJson, read_settings
 from edge_agent.cli.output import emit_json, emit_table
 from edge_agent.cli.packages import as_package
+from edge_agent.cli.process import ended_by_sigterm
 from edge_agent.cli.progress import bar
-from edge_agent.cli.serve import ended_by_sigterm
 from edge_agent.errors import Conflict, Unavailable
 
 MARKER = ".edge-agent-demo"

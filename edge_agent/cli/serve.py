@@ -9,25 +9,13 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from edge_agent.cli.options import AsJson, settings
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-QUIET = ("uvicorn", "apscheduler", "watchdog", "httpx")
-
-
-class Terminated(BaseException):
-    """The service manager asked for the end."""
+from edge_agent.cli.process import ended_by_sigterm, start_logging
 
 
 def run(
@@ -53,27 +41,3 @@ def run(
         from edge_agent.serving import serve
 
         serve(config, Clock(), ready)
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as an exception would, so that everything in it is closed; once."""
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except Terminated:
-        logging.getLogger(__name__).info("stopped")
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def start_logging(level: str) -> None:
-    """Our log at `level`, other libraries' from WARNING on, to standard error."""
-    logging.basicConfig(level=level, format=FORMAT, stream=sys.stderr)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,83 @@
+"""Every part of the server, built on its backends.
+
+Rules of this file:
+- What is started is stopped by the same `ExitStack`, whatever fails in between.
+- The database is migrated before anything uses it; several instances may do so at once.
+- APScheduler only says when; a job that fails is logged and tried again at its next time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from central_server.api.services import Services
+from central_server.api.waiting import Waiting
+from central_server.blobs import Blobs
+from central_server.config import Config
+from central_server.daemon.backends import Backends
+from central_server.errors import ServerError
+from central_server.objects import Objects
+from central_server.store.changes import VIEWS, forget_tombstones
+from central_server.store.database import Database
+from central_server.store.listening import Listener
+from central_server.store.migrations import make_partitions, migrate
+from edge_agent.clock import Clock
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services]:
+    """The services at work. Raises Unavailable."""
+    with ExitStack() as stack:
+        for name in migrate(backends.database_url):
+            log.info("migrated the database: %s", name)
+        database = Database(backends.database_url, max_connections=config.workers + 1)
+        database.open()
+        stack.callback(database.close)
+        objects = Objects(backends.store)
+        stack.callback(objects.close)
+        prepare_store(objects, is_ours=config.s3_endpoint is None)
+        waiting = Waiting(config.max_listeners)
+        listener = Listener(backends.database_url, waiting.publish)
+        listener.start()
+        stack.callback(listener.close)
+        stack.callback(waiting.close)
+        blobs = Blobs(database, objects)
+        yield Services(config=config, clock=clock, database=database, blobs=blobs, waiting=waiting)
+
+
+def prepare_store(objects: Objects, *, is_ours: bool) -> None:
+    """A store that is away keeps nobody from sending rows: it is prepared when the server starts again."""
+    try:
+        objects.prepare()
+    except ServerError as error:
+        if is_ours:
+            raise
+        log.warning("the object store is not there yet: %s", error)
+
+
+@contextmanager
+def scheduled(database: Database, config: Config) -> Iterator[None]:
+    """While the block runs: every night the months ahead are made, and old deletions forgotten."""
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    scheduler = BackgroundScheduler(job_defaults=defaults)
+    scheduler.add_job(lambda: tidy(database, config.tombstone_days), "cron", hour=2, jitter=3600)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+def tidy(database: Database, tombstone_days: int) -> None:
+    with database.write() as tx:
+        made = make_partitions(tx)
+    for space in VIEWS:
+        with database.write() as tx:
+            forget_tombstones(tx, space, tombstone_days)
+    log.info("made %d partitions", made)

@@ -1,0 +1,76 @@
+"""The port: the server as a process that devices reach and a service manager supervises.
+
+Rules of this file:
+- The port is taken before anything slow starts, and announced only when it answers.
+- The caller makes SIGTERM an exception: uvicorn raises the signal again when it is done, and its default would kill
+  the process before the embedded servers are stopped.
+"""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import uvicorn
+from fastapi import FastAPI
+
+from central_server.api.app import create_app
+from central_server.config import Config
+from central_server.daemon.backends import announced, backends
+from central_server.daemon.building import built, scheduled
+from edge_agent.clock import Clock
+from edge_agent.listening import listening, url_of
+
+GRACE_S = 10
+
+
+def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None:
+    """Runs the server until SIGINT or SIGTERM; `on_ready(url)` is called once it answers.
+
+    Raises Unavailable, and Busy (`port-taken`, `already-running`).
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(listening(config.host, config.port))
+        url = url_of(config.host, listener.getsockname()[1])
+        if config.tls_certificate is not None:
+            url = url.replace("http:", "https:", 1)
+        found = stack.enter_context(backends(config, clock))
+        services = stack.enter_context(built(config, clock, found))
+        stack.enter_context(scheduled(services.database, config))
+
+        def ready() -> None:
+            stack.enter_context(announced(config, found, url))
+            on_ready(url)
+
+        server = _Server(create_app(services), config, ready, services.waiting.close)
+        gc.enable()
+        gc.freeze()  # what the start made stays: it need not be walked in every full collection
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self, app: FastAPI, config: Config, ready: Callable[[], None], release: Callable[[], None]
+    ) -> None:
+        settings = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=config.tls_certificate,
+            ssl_keyfile=config.tls_key,
+        )
+        super().__init__(settings)
+        self._ready, self._release = ready, release
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._release()  # else every device that waits would cost the grace time
+        await super().shutdown(sockets)
