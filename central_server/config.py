@@ -74,7 +74,7 @@ class Config(BaseSettings):
     s3_bucket: str = Field(
         "imageflow", min_length=3, max_length=63, description="Bucket; made if it is missing."
     )
-    s3_access_key: SecretStr | None = Field(None, description="Access key of the object store.")
+    s3_access_key: SecretStr | None = Field(None, description="Access key; none: the machine's own (AWS).")
     s3_secret_key: SecretStr | None = Field(None, description="Secret key of the object store.")
     s3_ca_file: Path | None = Field(None, description="PEM file: who signed the object store's certificate.")
     workers: int = Field(
@@ -105,9 +105,9 @@ class Config(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_keys_for_its_store(self) -> Self:
-        if self.s3_endpoint is not None and (self.s3_access_key is None or self.s3_secret_key is None):
-            raise ValueError("s3_endpoint needs s3_access_key and s3_secret_key")
+    def _has_both_keys(self) -> Self:
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("s3_access_key and s3_secret_key go together")
         return self
 
     @classmethod

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from central_server import __version__
 from central_server.api import problems
 from central_server.api.gate import Gate, Places
-from central_server.api.routers import blobs, decisions, devices, masters, operators, sync
+from central_server.api.routers import blobs, decisions, devices, health, masters, operators, sync
 from central_server.api.services import Services
 
 PREFIX = "/api/v1"
@@ -51,6 +51,7 @@ def bare_app() -> FastAPI:
     for router in ROUTERS:
         api.include_router(router)
     app.include_router(api)
+    app.include_router(health.router)
     problems.install(app)
     return app
 

@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
@@ -27,12 +28,13 @@ FREE = ("/health/", "/metrics", "/api/v1/sync/wait")
 
 @dataclass(slots=True)
 class Places:
-    """How many requests are at work, and how many were turned away."""
+    """How many requests are at work, how many were turned away, and what was answered (by status)."""
 
     limit: int
     taken: int = 0
+    largest: int = 0
     refused: int = 0
-    largest: int = field(default=0)
+    answers: Counter[int] = field(default_factory=Counter)
 
     def take(self) -> None:
         """Raises Unavailable (`throttled`)."""
@@ -63,12 +65,20 @@ class Gate:
                 receive = await _read_before(receive, limit)
             self._places.take()
         except (TooLarge, Unavailable) as error:
-            await problem_response(error)(scope, receive, send)
+            await problem_response(error)(scope, receive, self._noted(send))
             return
         try:
-            await self._app(scope, _counted(receive, limit), send)
+            await self._app(scope, _counted(receive, limit), self._noted(send))
         finally:
             self._places.leave()
+
+    def _noted(self, send: Send) -> Send:
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._places.answers[message["status"]] += 1
+            await send(message)
+
+        return noting
 
 
 def limit_of(path: str) -> int:

@@ -18,6 +18,8 @@ from central_server.blobs import Blobs
 from central_server.config import Config
 from central_server.daemon.backends import Backends
 from central_server.errors import ServerError
+from central_server.masters.office import open_office
+from central_server.masters.operators import admin_token
 from central_server.objects import Objects
 from central_server.store.changes import VIEWS, forget_tombstones
 from central_server.store.database import Database
@@ -45,8 +47,15 @@ def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services
         listener.start()
         stack.callback(listener.close)
         stack.callback(waiting.close)
-        blobs = Blobs(database, objects)
-        yield Services(config=config, clock=clock, database=database, blobs=blobs, waiting=waiting)
+        token = admin_token(config.data_dir, clock)
+        yield Services(
+            config=config,
+            clock=clock,
+            database=database,
+            blobs=Blobs(database, objects),
+            office=open_office(database, objects, clock, config.data_dir, token),
+            waiting=waiting,
+        )
 
 
 def prepare_store(objects: Objects, *, is_ours: bool) -> None:

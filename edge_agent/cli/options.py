@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_agent.cli.bad_settings import settings_errors
 from edge_agent.cli.connection import Connection, connect
-from edge_agent.errors import BadDefinition, BadInput, Problem
+from edge_agent.errors import BadInput
 
 if TYPE_CHECKING:
     from edge_agent.config import Config
@@ -48,30 +49,11 @@ def settings(context: typer.Context, **overrides: Any) -> Config:
 
 def read_settings(data_dir: Path | None, **overrides: Any) -> Config:
     """Raises BadDefinition (`bad-settings`) naming every key of config.toml or the environment at fault."""
-    import tomllib
-
-    from pydantic import ValidationError
-
     from edge_agent.config import load_config
 
     given = {name: value for name, value in overrides.items() if value is not None}
-    try:
+    with settings_errors("EDGE_AGENT_"):
         return load_config(data_dir, **given)
-    except ValidationError as error:
-        problems = [
-            Problem("config.toml", f"/{'/'.join(map(str, fault['loc']))}", fault["type"], fault["msg"])
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems = [Problem("config.toml", "", "bad-toml", str(error))]
-    except OSError as error:
-        problems = [Problem("config.toml", "", "unreadable", str(error.strerror))]
-    raise BadDefinition(
-        "The settings cannot be used.",
-        problems,
-        code="bad-settings",
-        hint="Correct config.toml in the data directory or the EDGE_AGENT_… variable of that name.",
-    )
 
 
 @contextmanager

@@ -68,11 +68,12 @@ LAYERS[11] += [
 LAYERS[12] += ["central_server.parcels"]
 LAYERS[17] += ["central_server.api"]
 LAYERS[19] += ["central_server.embedded", "central_server.daemon"]
-LAYERS[20] += ["edge_agent.cli.exits", "edge_agent.cli.output", "edge_agent.cli.process"]
+LAYERS[20] += [f"edge_agent.cli.{name}" for name in ("bad_settings", "exits", "output", "process")]
 LAYERS[21] += ["central_server.cli"]
 # What the centre may use of the edge (docs/adr/0009): what decides whether masters are acceptable must be one code.
 SHARED = (
     "edge_agent.archive",
+    "edge_agent.cli.bad_settings",
     "edge_agent.cli.exits",
     "edge_agent.cli.output",
     "edge_agent.cli.process",

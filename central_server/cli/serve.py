@@ -1,0 +1,50 @@
+"""`run`: the server as a process in the foreground, for a service manager or a terminal.
+
+Rules of this file:
+- Logs go to standard error; standard output holds only where the server answers.
+- SIGTERM is the normal end (exit 0), Ctrl-C an interruption (130); both finish what is under way.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from central_server.cli.options import AsJson, settings
+from edge_agent.cli.process import ended_by_sigterm, start_logging
+
+
+def run(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: settings]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.  [default: settings]"),
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL to use; a password belongs in the settings.  [default: settings]"),
+    ] = None,
+    s3_endpoint: Annotated[
+        str | None, typer.Option(help="Object store to use; its keys are settings.  [default: settings]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs the server until it is told to stop (Ctrl-C, SIGTERM)."""
+    config = settings(context, host=host, port=port, database_url=database_url, s3_endpoint=s3_endpoint)
+    start_logging(config.log_level)
+
+    def ready(url: str) -> None:
+        line = json.dumps({"url": url, "pid": os.getpid()}) if as_json else f"The server answers at {url}"
+        print(line, flush=True)
+
+    gc.disable()  # everything loaded now stays; `serve` freezes it and collects from then on
+    with ended_by_sigterm():
+        from central_server.daemon.serving import serve
+        from edge_agent.clock import Clock
+
+        serve(config, Clock(), ready)
