@@ -67,7 +67,8 @@ LAYERS[11] += [
 ]
 LAYERS[12] += ["central_server.parcels"]
 LAYERS[17] += ["central_server.api"]
-LAYERS[19] += ["central_server.embedded", "central_server.daemon"]
+LAYERS[18] += ["central_server.embedded"]
+LAYERS[19] += ["central_server.daemon"]
 LAYERS[20] += [f"edge_agent.cli.{name}" for name in ("bad_settings", "exits", "output", "process")]
 LAYERS[21] += ["central_server.cli"]
 # What the centre may use of the edge (docs/adr/0009): what decides whether masters are acceptable must be one code.
