@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -48,20 +48,25 @@ class Server(Source, Protocol):
 
 
 class PullLane:
-    """Brings what the server owns to this device. `told` before a pass saves asking for what is not there."""
+    """Brings what the server owns to this device.
+
+    `said` is what the server last said of its spaces (head of each, epoch): what is not there is not asked for.
+    """
 
     name = "pull"
 
     def __init__(
-        self, database: Database, clock: Clock, central: Server, arrivals: Arrivals, downloads: Downloads
+        self,
+        database: Database,
+        clock: Clock,
+        central: Server,
+        arrivals: Arrivals,
+        downloads: Downloads,
+        said: Callable[[], tuple[Mapping[str, int], str]],
     ) -> None:
-        self._db, self._clock, self._central = database, clock, central
+        self._db, self._clock, self._central, self._said = database, clock, central, said
         self._arrivals, self._downloads = arrivals, downloads
-        self._heads: dict[str, tuple[str, int]] = {}
-
-    def told(self, heads: Mapping[str, int], server_epoch: str) -> None:
-        """What the server last said of its spaces: a step asks for nothing it has already."""
-        self._heads = {space: (server_epoch, head) for space, head in heads.items()}
+        self._asked: dict[str, Place] = {}
 
     def step(self) -> bool:
         """One page, one file or one round; True: more is due now. Raises SyncFailed, AgentError (our own disk)."""
@@ -72,13 +77,16 @@ class PullLane:
             state, staged = pulled.state(reader, space), pulled.pages(reader, space)
         start = _start(space, state)
         place = Place(space, staged[-1].to_cursor, staged[-1].server_epoch) if staged else start
-        if staged and staged[-1].has_more:
+        if (staged and staged[-1].has_more) or self._is_behind(place):
             return self._fetch(place, start, state, staged)
-        if self._heads.get(space) != (place.server_epoch, place.cursor):
-            return self._fetch(place, start, state, staged)
-        if staged and self._is_due(state, place):
-            return self._settle(start, state)
-        return False
+        return bool(staged) and self._is_due(state, place) and self._settle(start, state)
+
+    def _is_behind(self, place: Place) -> bool:
+        """Whether the server may have more; without its word, as long as it was not asked from here."""
+        heads, server_epoch = self._said()
+        if place.space not in heads:
+            return self._asked.get(place.space) != place
+        return server_epoch != place.server_epoch or heads[place.space] > place.cursor
 
     def _fetch(self, place: Place, start: Place, state: SpaceState, staged: Sequence[StagedPage]) -> bool:
         try:
@@ -93,9 +101,9 @@ class PullLane:
                 raise SyncFailed(Kind.DAMAGED, error.code, error.detail) from error
             return self._reset(place.space, error.detail)
         if not page.has_more:
-            self._heads[place.space] = (after.server_epoch or "", after.cursor)
+            self._asked[place.space] = after
         if after.cursor == place.cursor and staged:
-            return self._close(place.space)
+            return self._close(start, state, place, staged)
         if after == place and FROM_ZERO not in state.detail:
             with self._db.write(local=False) as tx:
                 pulled.touch(tx, place.space, self._clock.now())
@@ -137,10 +145,12 @@ class PullLane:
                 pulled.drop_pages(tx, start.space)
             return None
 
-    def _close(self, space: str) -> bool:
+    def _close(self, start: Place, state: SpaceState, place: Place, staged: Sequence[StagedPage]) -> bool:
         """The server had no more: what is staged is the whole round."""
+        if not staged[-1].has_more:
+            return self._is_due(state, place) and self._settle(start, state)
         with self._db.write(local=False) as tx:
-            pulled.close_round(tx, space)
+            pulled.close_round(tx, place.space)
         return True
 
     def _stage(self, tx: sqlite3.Connection, page: Page, staged: Sequence[StagedPage]) -> None:
@@ -188,6 +198,12 @@ def begin_again(tx: sqlite3.Connection, space: str, reason: str) -> None:
     pulled.drop_pages(tx, space)
     kept = {name: value for name, value in detail.items() if name == REFUSED}
     pulled.set_detail(tx, space, {**kept, FROM_ZERO: reason})
+
+
+def begin_all_again(tx: sqlite3.Connection) -> None:
+    """For a server that was restored: nothing that was pulled of its later history may stay unnoticed."""
+    for space in SPACES:
+        begin_again(tx, space, "the server was restored")
 
 
 def refusals(reader: sqlite3.Connection) -> list[Finding]:

@@ -78,11 +78,28 @@ def test_a_pass_with_nothing_new_asks_for_nothing(agent: Agent, tmp_path: Path) 
     assert agent.central.asked == []
 
 
+def test_without_a_greeting_it_asks_once(agent: Agent) -> None:
+    agent.central.put("inspection_targets_master", product(1))
+    while agent.lane.step():
+        pass
+    assert (agent.cursor(), agent.lane.step()) == (1, False)
+    assert agent.central.asked.count("pull masters 1") == 0
+
+
+def test_a_greeting_that_is_older_or_newer_than_the_pages_harms_nothing(agent: Agent) -> None:
+    agent.central.put_raw("conveyors", "x", "{}")
+    agent.pass_once()
+    agent.said[:] = [({"masters": 99, "decisions": 99}, agent.central.epoch)]
+    assert not agent.lane.step()
+    agent.said[:] = [({"masters": 0, "decisions": 0}, agent.central.epoch)]
+    assert not agent.lane.step()
+
+
 def test_many_pages_are_one_round(agent: Agent) -> None:
     agent.central.rows_per_page = 10
     for number in range(40):
         agent.central.put("inspection_targets_master", product(number))
-    agent.lane.told(agent.central.heads, agent.central.epoch)
+    agent.greet()
     for _ in range(3):
         assert agent.lane.step()
         assert agent.rows("inspection_targets_master") == []
@@ -216,7 +233,7 @@ def test_pages_of_two_histories_never_mix(agent: Agent) -> None:
     agent.central.rows_per_page = 2
     for number in range(5):
         agent.central.put("inspection_targets_master", product(number))
-    agent.lane.told(agent.central.heads, agent.central.epoch)
+    agent.greet()
     agent.lane.step()
     agent.central.restore_from_backup()
     agent.central.delete("inspection_targets_master", new_id(0))
@@ -230,7 +247,7 @@ def test_a_staged_page_that_the_disk_changed_is_fetched_again(agent: Agent) -> N
     agent.central.rows_per_page = 2
     for number in range(3):
         agent.central.put("inspection_targets_master", product(number))
-    agent.lane.told(agent.central.heads, agent.central.epoch)
+    agent.greet()
     agent.lane.step()
     agent.lane.step()
     with agent.database.write(local=False) as tx:
@@ -496,7 +513,7 @@ def test_another_history_is_staged_whole_and_then_swapped(agent: Agent, tmp_path
     central.restore_from_backup()
     central.rows_per_page = 2
     running = agent.masters.running
-    agent.lane.told(central.heads, central.epoch)
+    agent.greet()
     for _ in range(3):
         agent.lane.step()
         assert agent.masters.running is running
