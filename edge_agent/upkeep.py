@@ -28,6 +28,7 @@ from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
 from edge_agent.store import users
 from edge_agent.store.database import Database
+from edge_agent.sync.repair import alarms
 from edge_agent.sync.rounds import refusals
 
 DAY_S = 86_400
@@ -67,10 +68,10 @@ class Upkeep:
                 worker_restarts=pool.restarts,
                 worker_failure=pool.last_failure,
             )
-            refused = refusals(reader)
+            differing = [*refusals(reader), *alarms(reader)]
         return [
             *health.findings(facts),
-            *refused,
+            *differing,
             *self._masters.running.findings,
             *self._folders.findings(),
             *self._cameras.findings(),

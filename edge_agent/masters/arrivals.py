@@ -235,12 +235,12 @@ class Arrivals:
             self._write_table(tx, made, table)
         if problems := self._problems(tx, made, before):
             raise BadDefinition("the server's masters cannot be used here", problems)
-        now = self._clock.now()
         counts = {name: [len(made.puts[name]), len(made.tombstones[name])] for name in made.puts}
         changed = {name: count for name, count in counts.items() if any(count)}
         if changed:
             audit.append(tx, f"{made.space}.pull", made.space, str(made.to_cursor), {"put_deleted": changed})
-        pulled.set_applied(tx, made.space, made.to_cursor, made.server_epoch, now)
+        if made.is_full or made.to_cursor != made.from_cursor:
+            pulled.set_applied(tx, made.space, made.to_cursor, made.server_epoch, self._clock.now())
 
     def _write_table(self, tx: sqlite3.Connection, made: Round, table: PulledTable) -> None:
         rows, gone = made.puts[table.name], set(made.tombstones[table.name])

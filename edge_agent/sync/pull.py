@@ -70,9 +70,19 @@ def assemble(pages: Iterable[Page], place: Place) -> Round:
     for page in pages:
         place = accept_page(page, place)
         latest.update({(change.table, change.id): change for change in page.changes})
-    made = Round(place.space, place.server_epoch or "", start, place.cursor)
+    return _round(Round(place.space, place.server_epoch or "", start, place.cursor), latest)
+
+
+def mending(place: Place, changes: Iterable[Change], gone: Iterable[tuple[str, str]]) -> Round:
+    """A round that moves no cursor: rows as the server has them now, and those (table, id) it does not have."""
+    made = Round(place.space, place.server_epoch or "", place.cursor, place.cursor)
+    latest = {(change.table, change.id): change for change in changes}
+    return _round(made, latest | {key: Change(*key, "tombstone", place.cursor) for key in gone})
+
+
+def _round(made: Round, latest: Mapping[tuple[str, str], Change]) -> Round:
     tables = {
-        name: (table, table.columns, set[tuple[type, ...]]()) for name, table in SPACES[place.space].items()
+        name: (table, table.columns, set[tuple[type, ...]]()) for name, table in SPACES[made.space].items()
     }
     made.puts = {name: {} for name in tables}
     made.tombstones = {name: {} for name in tables}

@@ -75,6 +75,15 @@ class FakeCentral:
         change = Change(table, row_id, "put", version, data, sha256_hex(data.encode()))
         self.changes[space][table, row_id] = change
 
+    def plant(self, table: str, row: Row) -> None:
+        """A row that no version tells of."""
+        space = PULLED[table].space
+        version = self.versions[space]
+        self.put(table, row)
+        self.versions[space] = version
+        key = table, row[PULLED[table].key]
+        self.changes[space][key] = self.changes[space][key]._replace(version=version)
+
     def change(self, table: str, row_id: str, **values: Any) -> Row:
         row = json.loads(self.changes[PULLED[table].space][table, row_id].data)
         return self.put(table, row | values)
