@@ -35,9 +35,11 @@ class Daemon:
         self.process.wait(WAIT_S)
 
 
-def command(data_dir: Path, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def command(
+    data_dir: Path, *arguments: str | Path, stdin: str = "", program: Path = PROGRAM
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PROGRAM, "--data-dir", data_dir, *arguments],
+        [program, "--data-dir", data_dir, *arguments],
         input=stdin,
         capture_output=True,
         text=True,
@@ -53,11 +55,11 @@ def ask(data_dir: Path, *arguments: str | Path, stdin: str = "") -> tuple[int, A
 
 
 @contextmanager
-def daemon(data_dir: Path, *arguments: str) -> Iterator[Daemon]:
+def daemon(data_dir: Path, *arguments: str, program: Path = PROGRAM) -> Iterator[Daemon]:
     """A running agent on a free port; killed at the end if it still runs."""
     log = (data_dir.parent / "agent.log").open("a")
     process = subprocess.Popen(
-        [PROGRAM, "--data-dir", data_dir, "run", "--port", "0", "--json", *arguments],
+        [program, "--data-dir", data_dir, "run", "--port", "0", "--json", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -66,7 +68,7 @@ def daemon(data_dir: Path, *arguments: str) -> Iterator[Daemon]:
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        assert line, f"the agent did not start: {Path(log.name).read_text()}"
+        assert line, f"the program did not start: {Path(log.name).read_text()}"
         ready = json.loads(line)
         assert ready["pid"] == process.pid
         yield Daemon(process, ready["url"])
