@@ -55,11 +55,6 @@ class Hello:
         """The newest version of each space, as the server last said; empty before it was met."""
         return self._reply.heads if self._reply else {}
 
-    @property
-    def server_epoch(self) -> str:
-        """The server's history, as it last said; empty before it was met."""
-        return self._reply.server_epoch if self._reply else ""
-
     def want(self) -> None:
         """The next step greets, however fresh the last greeting is."""
         self._greeted_s = None

@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -48,25 +48,22 @@ class Server(Source, Protocol):
 
 
 class PullLane:
-    """Brings what the server owns to this device.
-
-    `said` is what the server last said of its spaces (head of each, epoch): what is not there is not asked for.
-    """
+    """Brings what the server owns to this device."""
 
     name = "pull"
 
     def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        central: Server,
-        arrivals: Arrivals,
-        downloads: Downloads,
-        said: Callable[[], tuple[Mapping[str, int], str]],
+        self, database: Database, clock: Clock, central: Server, arrivals: Arrivals, downloads: Downloads
     ) -> None:
-        self._db, self._clock, self._central, self._said = database, clock, central, said
+        self._db, self._clock, self._central = database, clock, central
         self._arrivals, self._downloads = arrivals, downloads
+        self._heads: Mapping[str, int] = {}
+        self._epoch = ""
         self._asked: dict[str, Place] = {}
+
+    def told(self, heads: Mapping[str, int], server_epoch: str) -> None:
+        """What the server last said of its spaces: what is not there is not asked for."""
+        self._heads, self._epoch = heads, server_epoch
 
     def step(self) -> bool:
         """One page, one file or one round; True: more is due now. Raises SyncFailed, AgentError (our own disk)."""
@@ -83,10 +80,10 @@ class PullLane:
 
     def _is_behind(self, place: Place) -> bool:
         """Whether the server may have more; without its word, as long as it was not asked from here."""
-        heads, server_epoch = self._said()
-        if place.space not in heads:
+        head = self._heads.get(place.space)
+        if head is None:
             return self._asked.get(place.space) != place
-        return server_epoch != place.server_epoch or heads[place.space] > place.cursor
+        return self._epoch != place.server_epoch or head > place.cursor
 
     def _fetch(self, place: Place, start: Place, state: SpaceState, staged: Sequence[StagedPage]) -> bool:
         try:

@@ -45,10 +45,9 @@ class Agent:
     config: Config
     time: Ticking
     told: list[str]
-    said: list[tuple[dict[str, int], str]]
 
     def greet(self) -> None:
-        self.said[:] = [(self.central.heads, self.central.epoch)]
+        self.lane.told(self.central.heads, self.central.epoch)
 
     def pass_once(self) -> int:
         """Hello, then steps until nothing is due; how many there were."""
@@ -98,10 +97,9 @@ def opened(data_dir: Path, pool: InferencePool, central: FakeCentral) -> Iterato
         masters = Masters(database, blobs, pool, clock, config, lambda kind, facts: told.append(kind))
         masters.prepare()
         masters.reload()
-        said: list[tuple[dict[str, int], str]] = [({}, "")]
         downloads = Downloads(data_dir, central)
-        lane = PullLane(database, clock, central, masters.arrivals, downloads, lambda: said[0])
-        yield Agent(central, database, blobs, masters, lane, config, time, told, said)
+        lane = PullLane(database, clock, central, masters.arrivals, downloads)
+        yield Agent(central, database, blobs, masters, lane, config, time, told)
 
 
 @pytest.fixture

@@ -89,9 +89,9 @@ def test_without_a_greeting_it_asks_once(agent: Agent) -> None:
 def test_a_greeting_that_is_older_or_newer_than_the_pages_harms_nothing(agent: Agent) -> None:
     agent.central.put_raw("conveyors", "x", "{}")
     agent.pass_once()
-    agent.said[:] = [({"masters": 99, "decisions": 99}, agent.central.epoch)]
+    agent.lane.told({"masters": 99, "decisions": 99}, agent.central.epoch)
     assert not agent.lane.step()
-    agent.said[:] = [({"masters": 0, "decisions": 0}, agent.central.epoch)]
+    agent.lane.told({"masters": 0, "decisions": 0}, agent.central.epoch)
     assert not agent.lane.step()
 
 
