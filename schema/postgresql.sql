@@ -170,6 +170,7 @@ CREATE TABLE pipeline_executions (
 ) PARTITION BY RANGE (id);
 CREATE TABLE pipeline_executions_other PARTITION OF pipeline_executions DEFAULT;
 CREATE INDEX idx_pipeline_executions_status_created ON pipeline_executions (status, created_at);
+CREATE INDEX idx_pipeline_executions_pipeline ON pipeline_executions (pipeline_id, id);
 
 -- One processing component that pipelines at the centre are made of.
 CREATE TABLE components (
@@ -547,6 +548,7 @@ CREATE TABLE inspection_targets (
 CREATE TABLE inspection_targets_other PARTITION OF inspection_targets DEFAULT;
 CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, created_at);
 CREATE INDEX idx_inspection_targets_device ON inspection_targets (device_id, id);
+CREATE INDEX idx_inspection_targets_serial ON inspection_targets (serial_no) WHERE serial_no <> '';
 
 -- One inspection of one target.
 CREATE TABLE inspection_sessions (
@@ -576,6 +578,10 @@ CREATE TABLE inspection_sessions_other PARTITION OF inspection_sessions DEFAULT;
 CREATE INDEX idx_inspection_sessions_status_completed ON inspection_sessions (status, completed_at);
 CREATE INDEX idx_inspection_sessions_target ON inspection_sessions (target_id);
 CREATE INDEX idx_inspection_sessions_device ON inspection_sessions (device_id, id);
+CREATE INDEX idx_inspection_sessions_product ON inspection_sessions (product_id, id);
+CREATE INDEX idx_inspection_sessions_user ON inspection_sessions (user_id, id);
+CREATE INDEX idx_inspection_sessions_not_completed ON inspection_sessions (id) WHERE status <> 'COMPLETED';
+CREATE INDEX idx_inspection_sessions_not_ok ON inspection_sessions (id) WHERE final_result <> 'OK';
 
 -- One photograph; its bytes are the object sha256.
 CREATE TABLE inspection_images (
@@ -650,6 +656,196 @@ CREATE INDEX idx_human_results_final_date ON human_verification_results (final_r
 CREATE INDEX idx_human_results_session ON human_verification_results (session_id);
 CREATE INDEX idx_human_results_device ON human_verification_results (device_id, id);
 
+-- ── derived: the present verdict of every item, and counts (maintained by triggers, set by set) ─────────
+
+-- What now holds for one item of one session, whatever came first: the AI verdict of its newest image, the newest
+-- human verdict. Ids only grow, so newest means the highest id. The session's own columns are here for the counts.
+CREATE TABLE item_verdicts (
+    session_id        UUID NOT NULL,
+    item_id           UUID NOT NULL,
+    device_id         VARCHAR(255) NOT NULL,       -- of the session
+    product_id        UUID NOT NULL,
+    work_day          DATE NOT NULL,
+    image_id          UUID,
+    ai_result_id      UUID,
+    ai_result         TEXT NOT NULL DEFAULT '',    -- '' = none yet
+    weight            DOUBLE PRECISION NOT NULL DEFAULT 1,
+    human_result_id   UUID,
+    human_result      TEXT NOT NULL DEFAULT '',    -- '' = none yet
+    reason_code       TEXT NOT NULL DEFAULT '',
+    user_id           UUID,                        -- who judged last; NULL = nobody
+    verification_time DOUBLE PRECISION NOT NULL DEFAULT 0,   -- seconds
+    PRIMARY KEY (session_id, item_id)
+) PARTITION BY RANGE (session_id);
+CREATE TABLE item_verdicts_other PARTITION OF item_verdicts DEFAULT;
+CREATE INDEX idx_item_verdicts_not_ok ON item_verdicts (item_id, session_id)
+    WHERE ai_result NOT IN ('', 'OK') OR human_result NOT IN ('', 'OK');
+
+-- The three tables of counts hold every sum a statistic may ask for. One verdict counts in 12 rows: by its day and its
+-- month (its first); by item (level 2), by product (1) and in all (0); by person and whoever it was. What a row is
+-- not told apart by is all zeros; a person who is nobody is all ones. Rows are told apart by device, whose batches
+-- come one after the other: so devices never wait for each other's counts.
+CREATE TABLE verdict_counts (
+    grain               TEXT NOT NULL,             -- D, M
+    level               SMALLINT NOT NULL,         -- 0 everything, 1 product, 2 item
+    by_person           BOOLEAN NOT NULL,
+    period              DATE NOT NULL,
+    device_id           VARCHAR(255) NOT NULL,
+    product_id          UUID NOT NULL,
+    item_id             UUID NOT NULL,
+    user_id             UUID NOT NULL,
+    ai_result           TEXT NOT NULL,
+    human_result        TEXT NOT NULL,
+    verdict_count       BIGINT NOT NULL,
+    weight_sum          DOUBLE PRECISION NOT NULL,
+    verification_time_s DOUBLE PRECISION NOT NULL, -- sum over the verdicts
+    PRIMARY KEY (grain, level, by_person, period, device_id, product_id, item_id, user_id, ai_result, human_result)
+) WITH (fillfactor = 70);
+
+-- Counts of the item_verdicts where a person decided NG, by the reason given ('' = none).
+CREATE TABLE reason_counts (
+    grain       TEXT NOT NULL,
+    level       SMALLINT NOT NULL,
+    by_person   BOOLEAN NOT NULL,
+    period      DATE NOT NULL,
+    device_id   VARCHAR(255) NOT NULL,
+    product_id  UUID NOT NULL,
+    item_id     UUID NOT NULL,
+    user_id     UUID NOT NULL,
+    reason_code TEXT NOT NULL,
+    ng_count    BIGINT NOT NULL,
+    PRIMARY KEY (grain, level, by_person, period, device_id, product_id, item_id, user_id, reason_code)
+) WITH (fillfactor = 70);
+
+-- Counts of finished sessions by their present result, and the seconds they took; level 0 and 1 only.
+CREATE TABLE session_counts (
+    grain         TEXT NOT NULL,
+    level         SMALLINT NOT NULL,
+    by_person     BOOLEAN NOT NULL,
+    period        DATE NOT NULL,
+    device_id     VARCHAR(255) NOT NULL,
+    product_id    UUID NOT NULL,
+    user_id       UUID NOT NULL,
+    status        TEXT NOT NULL,
+    final_result  TEXT NOT NULL,                   -- '' unless COMPLETED
+    session_count BIGINT NOT NULL,
+    cycle_time_s  DOUBLE PRECISION NOT NULL,       -- sum over the sessions
+    PRIMARY KEY (grain, level, by_person, period, device_id, product_id, user_id, status, final_result)
+) WITH (fillfactor = 70);
+
+-- Where what happened on a day to an item of a product by a person counts: 12 rows, 8 without an item.
+CREATE FUNCTION counted_cells(day DATE, product UUID, item UUID, person UUID)
+RETURNS TABLE (grain TEXT, level SMALLINT, by_person BOOLEAN, period DATE, product_id UUID, item_id UUID, user_id UUID)
+LANGUAGE sql IMMUTABLE ROWS 12 AS $$
+    SELECT g.grain, l.level, p.by_person, g.period,
+           CASE WHEN l.level >= 1 THEN product ELSE '00000000-0000-0000-0000-000000000000' END,
+           CASE WHEN l.level = 2 THEN item ELSE '00000000-0000-0000-0000-000000000000' END,
+           CASE WHEN p.by_person THEN coalesce(person, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                ELSE '00000000-0000-0000-0000-000000000000' END
+    FROM (VALUES ('D', day), ('M', day - (extract(day FROM day)::int - 1))) AS g (grain, period)
+    CROSS JOIN (VALUES (0::smallint), (1::smallint), (2::smallint)) AS l (level)
+    CROSS JOIN (VALUES (true), (false)) AS p (by_person)
+    WHERE l.level < 2 OR item IS NOT NULL
+$$;
+
+-- What new results mean for their items; ingest calls it once for all it stored, in the same transaction, so that an
+-- inspection that comes whole is counted once. An AI verdict holds unless a newer picture of its item has one (of one
+-- picture the newer verdict holds), a human one unless there is a newer; one on the whole session is none on its items.
+CREATE FUNCTION take_results(ai_ids UUID[], human_ids UUID[]) RETURNS void LANGUAGE sql AS $$
+    WITH ai AS (
+        SELECT DISTINCT ON (session_id, item_id) session_id, item_id, image_id, id, overall_result,
+               coalesce(sample_weight, 1) AS weight
+        FROM ai_inspection_results WHERE id = ANY (ai_ids)
+        ORDER BY session_id, item_id, image_id DESC, id DESC
+    ), human AS (
+        SELECT DISTINCT ON (session_id, item_id) session_id, item_id, id, final_result,
+               coalesce(reason_code, '') AS reason_code, user_id, verification_time
+        FROM human_verification_results WHERE id = ANY (human_ids) AND item_id IS NOT NULL
+        ORDER BY session_id, item_id, id DESC
+    )
+    INSERT INTO item_verdicts AS v (session_id, item_id, device_id, product_id, work_day, image_id, ai_result_id,
+                                    ai_result, weight, human_result_id, human_result, reason_code, user_id,
+                                    verification_time)
+    SELECT session_id, item_id, s.device_id, s.product_id, s.work_day, ai.image_id, ai.id,
+           coalesce(overall_result, ''), coalesce(weight, 1), human.id, coalesce(human.final_result, ''),
+           coalesce(reason_code, ''), human.user_id, coalesce(verification_time, 0)
+    FROM ai FULL JOIN human USING (session_id, item_id) JOIN inspection_sessions s ON s.id = session_id
+    ORDER BY session_id, item_id
+    ON CONFLICT (session_id, item_id) DO UPDATE
+    SET (image_id, ai_result_id, ai_result, weight) = (
+            SELECT n.* FROM (VALUES (excluded.image_id, excluded.ai_result_id, excluded.ai_result, excluded.weight),
+                                    (v.image_id, v.ai_result_id, v.ai_result, v.weight)) AS n (image, id, result, weight)
+            ORDER BY n.image DESC NULLS LAST, n.id DESC NULLS LAST LIMIT 1),
+        (human_result_id, human_result, reason_code, user_id, verification_time) = (
+            SELECT n.* FROM (VALUES (excluded.human_result_id, excluded.human_result, excluded.reason_code,
+                                     excluded.user_id, excluded.verification_time),
+                                    (v.human_result_id, v.human_result, v.reason_code, v.user_id,
+                                     v.verification_time)) AS n (id, result, reason, person, seconds)
+            ORDER BY n.id DESC NULLS LAST LIMIT 1)
+$$;
+
+-- What changed counts once more (1) or no longer (-1) in all its cells. Rows with count 0 stay. In the order of keys,
+-- so that two devices that judged one session seldom wait for each other in a circle.
+CREATE FUNCTION count_verdicts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    n CONSTANT INTEGER := TG_ARGV[0]::integer;
+BEGIN
+    INSERT INTO verdict_counts AS c
+    SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.item_id,
+           cell.user_id, f.ai_result, f.human_result, n * sum(f.cases), n * sum(f.weight), n * sum(f.seconds)
+    FROM (SELECT device_id, work_day, product_id, item_id, user_id, ai_result, human_result, count(*) AS cases,
+                 sum(weight) AS weight, sum(verification_time) AS seconds
+          FROM changed GROUP BY 1, 2, 3, 4, 5, 6, 7) AS f
+    CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+    ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, ai_result, human_result)
+    DO UPDATE SET verdict_count = c.verdict_count + excluded.verdict_count,
+                  weight_sum = c.weight_sum + excluded.weight_sum,
+                  verification_time_s = c.verification_time_s + excluded.verification_time_s;
+    INSERT INTO reason_counts AS c
+    SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.item_id,
+           cell.user_id, f.reason_code, n * sum(f.cases)
+    FROM (SELECT device_id, work_day, product_id, item_id, user_id, reason_code, count(*) AS cases
+          FROM changed WHERE human_result = 'NG' GROUP BY 1, 2, 3, 4, 5, 6) AS f
+    CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, reason_code)
+    DO UPDATE SET ng_count = c.ng_count + excluded.ng_count;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER item_verdicts_come AFTER INSERT ON item_verdicts
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_verdicts('1');
+CREATE TRIGGER item_verdicts_leave AFTER UPDATE ON item_verdicts
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_verdicts('-1');
+CREATE TRIGGER item_verdicts_return AFTER UPDATE ON item_verdicts
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_verdicts('1');
+
+-- Corrected after completion: the session counts under its present result. A clock set back makes no time.
+CREATE FUNCTION count_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    n CONSTANT INTEGER := TG_ARGV[0]::integer;
+BEGIN
+    INSERT INTO session_counts AS c
+    SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.user_id, f.status,
+           f.final_result, n * sum(f.cases), n * sum(f.seconds)
+    FROM (SELECT device_id, work_day, product_id, user_id, status, coalesce(final_result, '') AS final_result,
+                 count(*) AS cases,
+                 sum(greatest(0, coalesce(extract(epoch FROM completed_at - started_at), 0))) AS seconds
+          FROM changed WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1, 2, 3, 4, 5, 6) AS f
+    CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, NULL, f.user_id) AS cell
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    ON CONFLICT (grain, level, by_person, period, device_id, product_id, user_id, status, final_result)
+    DO UPDATE SET session_count = c.session_count + excluded.session_count,
+                  cycle_time_s = c.cycle_time_s + excluded.cycle_time_s;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER inspection_sessions_come AFTER INSERT ON inspection_sessions
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_sessions('1');
+CREATE TRIGGER inspection_sessions_leave AFTER UPDATE ON inspection_sessions
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_sessions('-1');
+CREATE TRIGGER inspection_sessions_return AFTER UPDATE ON inspection_sessions
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_sessions('1');
+
 -- ── months ─────────────────────────────────────────────────────────────────────────────────────────────
 
 -- The lowest UUIDv7 of an instant: the bound of a month's partition, and of a query over a stretch of time.
@@ -664,6 +860,7 @@ CREATE FUNCTION make_partitions(first_month DATE, last_month DATE) RETURNS INTEG
 DECLARE
     parent TEXT;
     child TEXT;
+    key TEXT;
     month DATE;
     low UUID;
     high UUID;
@@ -671,8 +868,10 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('imageflowcanvas.partitions'));
     FOREACH parent IN ARRAY ARRAY['pipeline_executions', 'component_executions', 'inspection_targets',
-        'inspection_sessions', 'inspection_images', 'ai_inspection_results', 'human_verification_results']
+        'inspection_sessions', 'inspection_images', 'ai_inspection_results', 'human_verification_results',
+        'item_verdicts']
     LOOP
+        key := CASE parent WHEN 'item_verdicts' THEN 'session_id' ELSE 'id' END;
         FOR month IN
             SELECT generate_series(date_trunc('month', first_month::timestamp), last_month, interval '1 month')::date
         LOOP
@@ -682,8 +881,8 @@ BEGIN
             high := uuid7_floor((month + interval '1 month') AT TIME ZONE 'UTC');
             EXECUTE format('LOCK TABLE %I_other IN ACCESS EXCLUSIVE MODE', parent);
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent);
-            EXECUTE format('WITH moved AS (DELETE FROM %I_other WHERE id >= %L AND id < %L RETURNING *) '
-                           'INSERT INTO %I SELECT * FROM moved', parent, low, high, child);
+            EXECUTE format('WITH moved AS (DELETE FROM %I_other WHERE %I >= %L AND %I < %L RETURNING *) '
+                           'INSERT INTO %I SELECT * FROM moved', parent, key, low, key, high, child);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                            parent, child, low, high);
             made := made + 1;

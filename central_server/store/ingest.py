@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import psycopg
 
 from central_server.errors import Refused
-from central_server.facts import TABLES, Table
+from central_server.facts import AI_RESULTS, TABLES, VERIFICATIONS, Table
 from central_server.incoming import (
     Conflict,
     Incoming,
@@ -210,8 +210,25 @@ def _apply_together(tx: Connection, sender: Sender, rows: Sequence[Incoming]) ->
     changes = [row for row in rows if row.op.operation == "UPDATE"]
     if changes:
         results |= _change_sessions(tx, sender, changes)
+    _take_results(tx, rows, results)
     _remember(tx, sender, [(row.op, results[row.op.op_id]) for row in rows])
     return results
+
+
+def _take_results(tx: Connection, rows: Sequence[Incoming], results: Results) -> None:
+    """New verdicts of the AI and of people become their items' present ones, and are counted."""
+    new = {
+        table: [row.op.entity_id for row in rows if row.op.entity_type == table and _is_new(row.op, results)]
+        for table in (AI_RESULTS.name, VERIFICATIONS.name)
+    }
+    if any(new.values()):
+        tx.execute(
+            "SELECT take_results(%s::uuid[], %s::uuid[])", (new[AI_RESULTS.name], new[VERIFICATIONS.name])
+        )
+
+
+def _is_new(op: PushOp, results: Results) -> bool:
+    return op.operation == "INSERT" and results[op.op_id].outcome == "applied"
 
 
 def _insert(tx: Connection, sender: Sender, table: Table, rows: Sequence[Incoming]) -> Results:

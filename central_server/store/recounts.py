@@ -1,0 +1,155 @@
+"""Whether the counts are what counting again gives; and counting again.
+
+Rules of this file:
+- Counting again starts from the facts and shares nothing with what keeps the counts but the words.
+- PostgreSQL does the comparing; at most `MOST` faults are told.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from central_server.store.database import Connection
+
+MOST = 100
+ZEROS, ONES = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+class CountFault(NamedTuple):
+    """`stored` and `counted` are the number of cases at the place `subject`."""
+
+    table: str
+    subject: str
+    stored: str
+    counted: str
+
+
+# Newest by id: of pictures first, then of verdicts on one picture.
+FRESH = """
+    SELECT s.id AS session_id, i.item_id, s.device_id, s.product_id, s.work_day,
+           a.image_id, a.id AS ai_result_id, coalesce(a.overall_result, '') AS ai_result,
+           coalesce(a.sample_weight, 1) AS weight, h.id AS human_result_id,
+           coalesce(h.final_result, '') AS human_result,
+           coalesce(h.reason_code, '') AS reason_code, h.user_id, coalesce(h.verification_time, 0) AS verification_time
+    FROM (SELECT session_id, item_id FROM ai_inspection_results
+          UNION SELECT session_id, item_id FROM human_verification_results WHERE item_id IS NOT NULL) AS i
+    JOIN inspection_sessions s ON s.id = i.session_id
+    LEFT JOIN LATERAL (SELECT * FROM ai_inspection_results r WHERE r.session_id = i.session_id AND r.item_id = i.item_id
+                       ORDER BY r.image_id DESC, r.id DESC LIMIT 1) AS a ON true
+    LEFT JOIN LATERAL (SELECT * FROM human_verification_results r
+                       WHERE r.session_id = i.session_id AND r.item_id = i.item_id
+                       ORDER BY r.id DESC LIMIT 1) AS h ON true"""
+VERDICT_COLUMNS = """session_id, item_id, device_id, product_id, work_day, image_id, ai_result_id, ai_result, weight,
+                     human_result_id, human_result, reason_code, user_id, verification_time"""
+CLOSED = """
+    SELECT device_id, work_day, product_id, NULL::uuid AS item_id, user_id, status,
+           coalesce(final_result, '') AS final_result,
+           greatest(0, coalesce(extract(epoch FROM completed_at - started_at), 0)) AS seconds
+    FROM inspection_sessions WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED')"""
+
+
+class Recount(NamedTuple):
+    """How a table of counts is counted again: `keys` tell its rows apart besides the cell, `sums` expressions."""
+
+    table: str
+    keys: tuple[str, ...]
+    sums: dict[str, str]
+    levels: tuple[int, ...]
+    rows: str
+
+
+VERDICTS = Recount(
+    "verdict_counts",
+    ("ai_result", "human_result"),
+    {"verdict_count": "1", "weight_sum": "weight", "verification_time_s": "verification_time"},
+    (0, 1, 2),
+    FRESH,
+)
+REASONS = Recount(
+    "reason_counts",
+    ("reason_code",),
+    {"ng_count": "1"},
+    (0, 1, 2),
+    f"SELECT * FROM ({FRESH}) AS fresh WHERE human_result = 'NG'",
+)
+SESSIONS = Recount(
+    "session_counts",
+    ("status", "final_result"),
+    {"session_count": "1", "cycle_time_s": "seconds"},
+    (0, 1),
+    CLOSED,
+)
+RECOUNTS = (VERDICTS, REASONS, SESSIONS)
+
+
+def count_faults(tx: Connection) -> list[CountFault]:
+    """Present verdicts and counts that are not what counting again gives; sums may differ by rounding."""
+    faults = [
+        CountFault("item_verdicts", str(row[0]), str(row[1]), str(row[2]))
+        for row in tx.execute(_WRONG_VERDICTS)
+    ]
+    for recount in RECOUNTS:
+        rows = tx.execute(_comparison(recount).encode()).fetchall()
+        faults += [CountFault(recount.table, *map(str, row)) for row in rows]
+    return faults[:MOST]
+
+
+def rebuild(tx: Connection) -> None:
+    """Counts everything again from the facts; ingest waits meanwhile."""
+    tx.execute("SET LOCAL statement_timeout = 0")
+    tx.execute("LOCK TABLE inspection_sessions, item_verdicts IN SHARE ROW EXCLUSIVE MODE")
+    for table in ("item_verdicts", "verdict_counts", "reason_counts", "session_counts"):
+        tx.execute(f"DELETE FROM {table}".encode())
+    verdicts = (
+        f"INSERT INTO item_verdicts ({VERDICT_COLUMNS}) SELECT {VERDICT_COLUMNS} FROM ({FRESH}) AS fresh"
+    )
+    tx.execute(verdicts.encode())  # its trigger counts them
+    cell = _cell(SESSIONS)
+    columns = ", ".join([*_cell_columns(SESSIONS), *SESSIONS.keys, *SESSIONS.sums])
+    tx.execute(f"INSERT INTO session_counts ({columns}) {cell}".encode())
+
+
+def _cell_columns(recount: Recount) -> list[str]:
+    items = ["item_id"] if 2 in recount.levels else []
+    return ["grain", "level", "by_person", "period", "device_id", "product_id", *items, "user_id"]
+
+
+def _cell(recount: Recount) -> str:
+    """The table counted again, in its columns."""
+    has_items = 2 in recount.levels
+    item = f"CASE WHEN level = 2 THEN item_id ELSE '{ZEROS}' END AS item_id," if has_items else ""
+    group = len(_cell_columns(recount)) + len(recount.keys)
+    return f"""
+        SELECT grain, level::smallint, by_person,
+               CASE grain WHEN 'D' THEN work_day ELSE date_trunc('month', work_day)::date END AS period, device_id,
+               CASE WHEN level > 0 THEN product_id ELSE '{ZEROS}' END AS product_id, {item}
+               CASE WHEN by_person THEN coalesce(user_id, '{ONES}') ELSE '{ZEROS}' END AS user_id,
+               {", ".join(recount.keys)}, {", ".join(f"sum({sql}) AS {name}" for name, sql in recount.sums.items())}
+        FROM ({recount.rows}) AS fact
+        CROSS JOIN (VALUES ('D'), ('M')) AS g (grain)
+        CROSS JOIN (VALUES {", ".join(f"({level})" for level in recount.levels)}) AS l (level)
+        CROSS JOIN (VALUES (true), (false)) AS p (by_person)
+        GROUP BY {", ".join(str(number) for number in range(1, group + 1))}"""
+
+
+def _comparison(recount: Recount) -> str:
+    """SQL for the place, the stored and the counted number of every row that is not as it must be."""
+    keys = ", ".join([*_cell_columns(recount), *recount.keys])
+    first = next(iter(recount.sums))
+    differs = " OR ".join(
+        f"abs(coalesce(here.{name}, 0) - coalesce(again.{name}, 0)) > 1e-3 + 1e-6 * abs(coalesce(again.{name}, 0))"
+        for name in recount.sums
+    )
+    return f"""
+        SELECT concat_ws('/', {keys}), coalesce(here.{first}, 0), coalesce(again.{first}, 0)
+        FROM {recount.table} AS here FULL JOIN ({_cell(recount)}) AS again USING ({keys})
+        WHERE {differs} LIMIT {MOST}"""
+
+
+_FACTS = VERDICT_COLUMNS.replace("\n", " ").split(", ")[2:]
+_SAME = " AND ".join(f"v.{name.strip()} IS NOT DISTINCT FROM f.{name.strip()}" for name in _FACTS)
+_WRONG_VERDICTS = f"""
+    SELECT session_id || '/' || item_id, coalesce(v.ai_result || '/' || v.human_result, 'nothing'),
+           coalesce(f.ai_result || '/' || f.human_result, 'nothing')
+    FROM item_verdicts AS v FULL JOIN ({FRESH}) AS f USING (session_id, item_id)
+    WHERE NOT ({_SAME}) LIMIT {MOST}""".encode()
