@@ -75,6 +75,15 @@ class Config(BaseSettings):
         500 * 2**20, ge=0, description="Below this much free disk no new session starts."
     )
     backup_keep: int = Field(7, ge=0, description="Daily backups kept; 0 = none are made.")
+    central_ca_file: Path | None = Field(
+        None, description="PEM file of a private certificate authority that vouches for the central server."
+    )
+    queue_keep_days: float = Field(
+        30.0,
+        ge=1,
+        description="Days for which what the server acknowledged can be sent again, should it lose it; longer than "
+        "the age of its oldest backup.",
+    )
 
     @classmethod
     def settings_customise_sources(

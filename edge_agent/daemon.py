@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent import __version__
 from edge_agent.api.services import Services
@@ -33,13 +36,21 @@ from edge_agent.inspection.sessions import Sessions
 from edge_agent.lock import data_dir_lock
 from edge_agent.masters.importer import Masters
 from edge_agent.store.schema import open_database
+from edge_agent.sync.parts import Parts
+from edge_agent.sync.sync import Sync
 from edge_agent.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @contextmanager
-def running_services(config: Config, clock: Clock) -> Iterator[Services]:
+def running_services(
+    config: Config, clock: Clock, *, open_central: Callable[[str], httpx.Client] | None = None
+) -> Iterator[Services]:
     """Every part of the agent at work on `config.data_dir`, but no port open.
 
+    `open_central(url)`: another way to the central server than the network.
     Raises Busy (`already-running`), Damaged, Unavailable.
     """
     with ExitStack() as stack:
@@ -75,7 +86,20 @@ def running_services(config: Config, clock: Clock) -> Iterator[Services]:
         stack.callback(folders.close)
         cameras = Cameras(database, clock, config)
         stack.callback(cameras.close)
-        upkeep = Upkeep(config, clock, database, masters, folders, cameras, pool)
+        sync = Sync(
+            Parts(
+                config=config,
+                clock=clock,
+                database=database,
+                blobs=blobs,
+                arrivals=masters.arrivals,
+                events=events,
+                open_client=open_central or partial(_open_central, config),
+                sleep=time.sleep,
+            )
+        )
+        stack.callback(sync.close)
+        upkeep = Upkeep(config, clock, database, masters, folders, cameras, pool, sync)
         cameras.reload()
         folders.reload()
         yield Services(
@@ -90,12 +114,19 @@ def running_services(config: Config, clock: Clock) -> Iterator[Services]:
             masters=masters,
             cameras=cameras,
             folders=folders,
+            sync=sync,
             findings=upkeep.findings,
             check=upkeep.check,
             make_backup=upkeep.make_backup,
             scheduled=upkeep.scheduled,
             install_token=token,
         )
+
+
+def _open_central(config: Config, url: str) -> httpx.Client:
+    from edge_agent.sync.central import open_client  # with the HTTP client, a quarter of a second
+
+    return open_client(url, config.central_ca_file)
 
 
 def install_token(data_dir: Path) -> str:

@@ -26,12 +26,14 @@ from edge_agent.config import Config
 from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
-from edge_agent.store import users
+from edge_agent.store import outbox, users
 from edge_agent.store.database import Database
 from edge_agent.sync.repair import alarms
 from edge_agent.sync.rounds import refusals
+from edge_agent.sync.sync import Sync
 
 DAY_S = 86_400
+SYNC_EVERY_S, SYNC_JITTER_S = 60, 20
 KEYS_KEPT_S = DAY_S
 
 log = logging.getLogger(__name__)
@@ -49,10 +51,11 @@ class Upkeep:
         folders: Folders,
         cameras: Cameras,
         pool: InferencePool,
+        sync: Sync,
     ) -> None:
         self._config, self._clock, self._db = config, clock, database
         self._masters, self._folders, self._cameras = masters, folders, cameras
-        self._pool = pool
+        self._pool, self._sync = pool, sync
         self._backing_up = threading.Lock()
 
     def findings(self) -> list[Finding]:
@@ -64,6 +67,7 @@ class Upkeep:
                 reader,
                 self._clock.time(),
                 backup_names=[path.name for path in backups.glob("*")],
+                server_configured=self._sync.enrolment() is not None,
                 worker_state=pool.state,
                 worker_restarts=pool.restarts,
                 worker_failure=pool.last_failure,
@@ -72,6 +76,7 @@ class Upkeep:
         return [
             *health.findings(facts),
             *differing,
+            *self._sync.findings(),
             *self._masters.running.findings,
             *self._folders.findings(),
             *self._cameras.findings(),
@@ -109,14 +114,22 @@ class Upkeep:
         }
 
     def tidy(self) -> None:
-        """Forgets idempotency keys and logins that have had their time."""
+        """Forgets idempotency keys, logins and acknowledged queue entries that have had their time."""
         old = to_rfc3339(self._clock.time() - KEYS_KEPT_S)
         with self._db.write() as tx:
             users.forget_expired(tx, self._clock.now(), keys_before=old)
+        acknowledged = to_rfc3339(self._clock.time() - self._config.queue_keep_days * DAY_S)
+        while self._purgeable(acknowledged):
+            with self._db.write() as tx:
+                outbox.purge(tx, acknowledged)
+
+    def _purgeable(self, before: str) -> bool:
+        with self._db.read() as reader:
+            return outbox.has_purgeable(reader, before)
 
     @contextmanager
     def scheduled(self) -> Iterator[None]:
-        """While the block runs: tidying every hour, a backup every night."""
+        """While the block runs: synchronising, tidying every hour, a backup every night."""
         from apscheduler.schedulers.background import BackgroundScheduler
 
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
@@ -124,8 +137,10 @@ class Upkeep:
         scheduler.add_job(self.tidy, "interval", hours=1)
         if self._config.backup_keep:
             scheduler.add_job(self.make_backup, "cron", hour=3, jitter=1800)
+        scheduler.add_job(self._sync.tick, "interval", seconds=SYNC_EVERY_S, jitter=SYNC_JITTER_S)
         scheduler.start()
         try:
-            yield
+            with self._sync.running():
+                yield
         finally:
             scheduler.shutdown(wait=False)

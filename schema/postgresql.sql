@@ -419,7 +419,6 @@ CREATE TABLE devices (
     app_version  VARCHAR(50) NOT NULL,
     name         VARCHAR(255) NOT NULL DEFAULT '',
     site         VARCHAR(255) NOT NULL DEFAULT '',
-    public_key   TEXT NOT NULL DEFAULT '',
     token_sha256 VARCHAR(64) NOT NULL UNIQUE,      -- the token itself is never stored
     enrolled_at  TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
     confirmed_at TIMESTAMPTZ(3),                   -- when the token was first used: until then its code may be again

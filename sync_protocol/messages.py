@@ -38,7 +38,6 @@ class EnrollRequest(Message):
     device_id: Id
     device_type: DeviceType
     app_version: Name
-    public_key: str
 
 
 class EnrollReply(Message):

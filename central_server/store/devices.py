@@ -24,10 +24,10 @@ USABLE_CODE = """
     FROM enrolment_codes c LEFT JOIN devices d ON d.device_id = c.device_id
     WHERE c.code_sha256 = %s AND c.expires_at > now() FOR UPDATE OF c"""
 ENROL = """
-    INSERT INTO devices (device_id, device_type, app_version, site, public_key, token_sha256)
-    VALUES (%(device_id)s, %(device_type)s, %(app_version)s, %(site)s, %(public_key)s, %(token_sha256)s)
+    INSERT INTO devices (device_id, device_type, app_version, site, token_sha256)
+    VALUES (%(device_id)s, %(device_type)s, %(app_version)s, %(site)s, %(token_sha256)s)
     ON CONFLICT (device_id) DO UPDATE SET device_type = excluded.device_type, app_version = excluded.app_version,
-        site = excluded.site, public_key = excluded.public_key, token_sha256 = excluded.token_sha256,
+        site = excluded.site, token_sha256 = excluded.token_sha256,
         enrolled_at = now(), confirmed_at = NULL, revoked_at = NULL"""
 USE_CODE = (
     "UPDATE enrolment_codes SET used_at = coalesce(used_at, now()), device_id = %s WHERE code_sha256 = %s"

@@ -25,6 +25,7 @@ from edge_agent.api.logins import Logins
 from edge_agent.api.routers import (
     audit,
     cameras,
+    enrolment,
     events,
     exports,
     folders,
@@ -68,6 +69,7 @@ ROUTERS = (
     audit.router,
     exports.router,
     sync.router,
+    enrolment.router,
     system.router,
     upkeep.router,
     events.router,

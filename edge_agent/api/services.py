@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge_agent.inspection.intake import Intake
     from edge_agent.inspection.sessions import Sessions
     from edge_agent.masters.importer import Masters
+    from edge_agent.sync.sync import Sync
 
 
 class MakeBackup(Protocol):
@@ -50,6 +51,7 @@ class Services:
     masters: Masters
     cameras: Cameras
     folders: Folders
+    sync: Sync
     findings: Callable[[], list[Finding]]
     check: Callable[[], Iterable[Finding]]
     make_backup: MakeBackup

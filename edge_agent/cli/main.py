@@ -22,6 +22,7 @@ from edge_agent.cli import (
     cameras,
     demo,
     doctor,
+    enroll,
     folders,
     inspection,
     masters,
@@ -77,6 +78,7 @@ for name, group in {
     "audit": audit.app,
 }.items():
     app.add_typer(group, name=name)
+app.command()(enroll.enroll)
 app.command()(upkeep.check)
 app.command()(upkeep.backup)
 app.command()(upkeep.restore)

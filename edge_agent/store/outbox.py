@@ -243,6 +243,12 @@ def requeue_lost(
     return int(last)
 
 
+def has_purgeable(reader: sqlite3.Connection, before: str) -> bool:
+    """Whether `purge` would remove anything."""
+    row = reader.execute("SELECT processed_at FROM sync_queue ORDER BY id LIMIT 1").fetchone()
+    return row is not None and row[0] is not None and row[0] < before
+
+
 def purge(tx: sqlite3.Connection, before: str) -> int:
     """Removes, from the start only, up to WINDOW entries acknowledged before that instant; returns how many."""
     ids: list[int] = []

@@ -135,7 +135,7 @@ class Central:
     def put_part(self, url: str, headers: Mapping[str, str], body: bytes) -> str:
         """Stores bytes by a ticket's presigned request; returns the store's ETag ("" if it names none)."""
         with (
-            _reached("store"),
+            _reached("store", self._client),
             self._client.stream("PUT", url, headers=dict(headers), content=body) as answer,
         ):
             raw = _read(answer, MAX_PROBLEM_BYTES)
@@ -146,7 +146,7 @@ class Central:
     def fetch(self, url: str, max_bytes: int, offset: int = 0) -> Iterator[bytes]:
         """The object's bytes from `offset` on, by a ticket's URL, in pieces; never more than `max_bytes`."""
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
-        with _reached("store"), self._client.stream("GET", url, headers=headers) as answer:
+        with _reached("store", self._client), self._client.stream("GET", url, headers=headers) as answer:
             if answer.status_code != (206 if offset else 200):
                 raise _store_refusal(answer.status_code, _read(answer, MAX_PROBLEM_BYTES))
             left = max_bytes
@@ -176,7 +176,7 @@ class Central:
         """The unsealed document of a 2xx answer."""
         headers = self._headers | (SEALED if body else {})
         timeout = httpx.Timeout(answer_s, connect=CONNECT_S)
-        with _reached("server"):
+        with _reached("server", self._client):
             request = self._client.build_request(
                 method, self._api + path, params=params, headers=headers, content=body, timeout=timeout
             )
@@ -265,10 +265,14 @@ def _read(answer: httpx.Response, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def _reached(what: str) -> Iterator[None]:
+def _reached(what: str, client: httpx.Client) -> Iterator[None]:
     """httpx's errors as ours; `what` was talked to: server or store."""
     try:
         yield
+    except RuntimeError as error:
+        if not client.is_closed:
+            raise
+        raise SyncFailed(Kind.OFFLINE, "link-closed", "The agent is stopping, or enrols anew.") from error
     except httpx.TransportError as error:
         raise _unreached(what, error) from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:

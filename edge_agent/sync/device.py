@@ -73,8 +73,10 @@ def after_hello(standing: Standing, reply: HelloReply, queue_head: int, new_inca
 
 
 def forked(standing: Standing, new_incarnation: str) -> Standing:
-    """A life of its own; everything unsent goes under it, and nothing acknowledged is forgotten."""
-    return replace(standing, incarnation=new_incarnation, last_seq=0, last_ack=0)
+    """A life of its own; everything unsent goes under it. What was still to be queued again under the old one is
+    everything now: batches of two lives cannot be compared."""
+    lost = None if standing.lost_after_ack is None else 0
+    return replace(standing, incarnation=new_incarnation, last_seq=0, last_ack=0, lost_after_ack=lost)
 
 
 def restored(standing: Standing, server_epoch: str, device_last_ack: int) -> Standing:

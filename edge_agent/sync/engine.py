@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import tenacity
@@ -84,6 +85,11 @@ class PassReport:
     has_more: bool = False
     failures: dict[str, SyncFailed] = field(default_factory=dict)
 
+    def joined(self, other: PassReport) -> PassReport:
+        return PassReport(
+            self.steps + other.steps, self.has_more or other.has_more, self.failures | other.failures
+        )
+
 
 class Engine:
     """Runs lanes that share one way to the server; `hello`, if there is one, comes before them.
@@ -121,6 +127,12 @@ class Engine:
             if self._hello is None or self._greeted(self._hello, report, is_over):
                 self._work(self._lanes, report, is_over)
             return report
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Waits for the pass under way; while the block runs no other begins."""
+        with self._running:
+            yield
 
     def wait_s(self) -> float | None:
         """Seconds until a lane that failed may try again; None: none waits."""

@@ -20,7 +20,7 @@ from edge_agent.sync import device
 from edge_agent.sync.central import Central
 from edge_agent.sync.device import Standing
 from sync_protocol.messages import HelloReply, HelloRequest
-from sync_protocol.version import ACCEPTED_VERSIONS
+from sync_protocol.version import ACCEPTED_VERSIONS, SCHEMA_VERSION
 
 FRESH_S = 60.0
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Hello:
     """Greets the server when it was not heard of for FRESH_S, or when wanted.
 
-    `recheck` is run in the transaction that ends a server's restoring: whatever else must be compared anew.
+    `recheck` runs in the transaction that ends a server's restoring: whatever else must be compared anew.
     """
 
     name = "hello"
@@ -41,19 +41,14 @@ class Hello:
         central: Central,
         clock: Clock,
         device_id: str,
-        schema_version: int,
         recheck: Sequence[Callable[[sqlite3.Connection], None]] = (),
     ) -> None:
         self._db, self._central, self._clock = database, central, clock
-        self._device_id, self._schema_version, self._recheck = device_id, schema_version, recheck
+        self._device_id, self._recheck = device_id, recheck
         self._greeted_s: float | None = None
         self._reply: HelloReply | None = None
+        self._restored: HelloReply | None = None
         self._requeued_to = 0
-
-    @property
-    def heads(self) -> Mapping[str, int]:
-        """The newest version of each space, as the server last said; empty before it was met."""
-        return self._reply.heads if self._reply else {}
 
     def want(self) -> None:
         """The next step greets, however fresh the last greeting is."""
@@ -62,8 +57,10 @@ class Hello:
     def step(self) -> bool:
         """Greets if it is time, or queues again one window of what the server lost. Raises SyncFailed."""
         standing = self._standing()
-        if standing.lost_after_ack is not None and self._reply is not None:
-            return self._requeue(standing, self._reply)
+        if standing.lost_after_ack is not None:
+            return (
+                self._greet(standing) if self._restored is None else self._requeue(standing, self._restored)
+            )
         if self._greeted_s is not None and self._clock.monotonic() - self._greeted_s < FRESH_S:
             return False
         return self._greet(standing)
@@ -83,7 +80,8 @@ class Hello:
                 "the server knows more of this device than its disk: it goes on as %s", after.incarnation
             )
         self._reply, self._greeted_s = reply, self._clock.monotonic()
-        return after.lost_after_ack is not None
+        self._restored = reply if after.lost_after_ack is not None else None
+        return self._restored is not None
 
     def _request(self, standing: Standing, head: int, cursors: dict[str, int]) -> HelloRequest:
         return HelloRequest(
@@ -91,7 +89,7 @@ class Hello:
             incarnation=standing.incarnation,
             app_version=__version__,
             protocol_versions=ACCEPTED_VERSIONS,
-            schema_version=self._schema_version,
+            schema_version=SCHEMA_VERSION,
             queue_head=head,
             last_seq=standing.last_seq,
             last_ack=standing.last_ack,
@@ -113,6 +111,7 @@ class Hello:
         self._requeued_to = to or 0
         if to is None:
             log.warning("the server was restored: what it had lost is queued again")
+            self._restored = None
             self.want()
         return True
 

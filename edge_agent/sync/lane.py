@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 HINTS = {
     Kind.OFFLINE: "Check the network and the server's address; nothing is lost, and it goes on by itself.",
-    Kind.AUTH: "Enrol the device again; what waits to be sent is kept.",
+    Kind.AUTH: "Enrol the device again (`edge-agent enroll`); what waits to be sent is kept.",
     Kind.THROTTLE: "Wait; the server asked for time.",
     Kind.TRANSIENT: "Wait; it is tried again by itself. If it stays, look at the server's log.",
     Kind.PERMANENT: "Look at the reason; the versions of agent and server may not fit each other.",

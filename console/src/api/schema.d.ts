@@ -1368,6 +1368,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sync/enroll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enrol Device
+         * @description Exchanges a one-time code for this device's token; what waits to be sent is kept.
+         */
+        post: operations["enrol_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sync/queue": {
         parameters: {
             query?: never;
@@ -2079,6 +2099,28 @@ export interface components {
             name: string;
             /** Next Attempt At */
             next_attempt_at: string | null;
+        };
+        /**
+         * EnrolRequest
+         * @description `server`: https://HOST[:PORT]; `code`: the one-time code from the server's operator.
+         */
+        EnrolRequest: {
+            /** Code */
+            code: string;
+            /** Server */
+            server: string;
+        };
+        /**
+         * Enrolment
+         * @description `server` is its address without a trailing slash, `site` as the server calls the place.
+         */
+        Enrolment: {
+            /** Enrolled At */
+            enrolled_at: string;
+            /** Server */
+            server: string;
+            /** Site */
+            site: string;
         };
         /**
          * FinalResult
@@ -6640,6 +6682,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetryReply"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    enrol_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
                 };
             };
             /** @description What went wrong, and what to do about it. */

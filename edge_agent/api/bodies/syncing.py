@@ -61,6 +61,13 @@ class PauseReply:
     is_paused: bool
 
 
+class EnrolRequest(Request):
+    """`server`: https://HOST[:PORT]; `code`: the one-time code from the server's operator."""
+
+    server: Annotated[str, Field(min_length=1, max_length=500)]
+    code: Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class VerifyRequest(Request):
     """`deep`: recompute our side's checksums from the rows instead of trusting those stored."""
 

@@ -1,0 +1,74 @@
+"""The way to one server: its lanes, their order, and what they share.
+
+Rules of this file:
+- Imported only once a device is enrolled: the HTTP client alone costs a quarter of a second.
+- The lanes of rows and those of images have an engine each, so a large picture never holds up a verdict.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_agent.store import uploads
+from edge_agent.sync.blobs import BlobLane
+from edge_agent.sync.central import Central
+from edge_agent.sync.downloads import Downloads
+from edge_agent.sync.engine import Engine, Memory
+from edge_agent.sync.hello import Hello
+from edge_agent.sync.parts import Parts
+from edge_agent.sync.push_lane import PushLane
+from edge_agent.sync.rounds import PullLane, begin_all_again
+
+if TYPE_CHECKING:
+    import httpx
+
+PARALLEL = 4
+"""Images on the way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`rows`: greeting, push, pull. `images`: the photographs. `memory` tells how each fares; `is_closing` ends
+    passes early."""
+
+    client: httpx.Client
+    central: Central
+    hello: Hello
+    memory: Memory
+    rows: Engine
+    images: Engine
+    is_closing: threading.Event = field(default_factory=threading.Event)
+
+    def forget(self) -> None:
+        """Everything may be tried at once."""
+        self.hello.want()
+        self.memory.forget([*self.rows.names, *self.images.names])
+
+    def close(self) -> None:
+        """Once the steps under way have ended."""
+        self.is_closing.set()
+        with self.rows.at_rest(), self.images.at_rest():
+            self.client.close()
+
+
+def make_link(parts: Parts, client: httpx.Client, server: str, token: str, device_id: str) -> Link:
+    """All lanes to `server`, at rest."""
+    clock, database = parts.clock, parts.database
+    central = Central(server, token, client, clock)
+    hello = Hello(database, central, clock, device_id, recheck=[begin_all_again, uploads.doubt])
+    push = PushLane(database, central, clock, parts.events.publish)
+    downloads = Downloads(parts.config.data_dir, central)
+    pull = PullLane(database, clock, central, parts.arrivals, downloads, hello.said)
+    images = BlobLane(database, parts.blobs, central, clock, parts.events.publish, parallel=PARALLEL)
+    memory = Memory(database, clock)
+    return Link(
+        client=client,
+        central=central,
+        hello=hello,
+        memory=memory,
+        rows=Engine(hello, [push, pull], memory, clock, parts.sleep),
+        images=Engine(None, [images], memory, clock, parts.sleep),
+    )

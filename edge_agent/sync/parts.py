@@ -1,0 +1,36 @@
+"""What of the agent the lanes work on, as one value that the daemon builds.
+
+Rules of this file:
+- Only names; whatever imports this imports no HTTP client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_agent.blobs import Blobs
+from edge_agent.clock import Clock
+from edge_agent.config import Config
+from edge_agent.events import Events
+from edge_agent.store.database import Database
+
+if TYPE_CHECKING:
+    import httpx
+
+    from edge_agent.masters.arrivals import Arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    blobs: Blobs
+    arrivals: Arrivals
+    events: Events
+    open_client: Callable[[str], httpx.Client]
+    sleep: Callable[[float], None]
