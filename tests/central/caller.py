@@ -119,9 +119,7 @@ def enrolled(client: TestClient, database: Database, device_id: str, incarnation
 
 
 def enrol_request(device_id: str, code: str) -> EnrollRequest:
-    return EnrollRequest(
-        code=code, device_id=device_id, device_type="tablet", app_version="1.0"
-    )
+    return EnrollRequest(code=code, device_id=device_id, device_type="tablet", app_version="1.0")
 
 
 def hello_request(device_id: str, incarnation: str, **changed: Any) -> HelloRequest:
