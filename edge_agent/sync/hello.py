@@ -41,7 +41,7 @@ class Hello:
         central: Central,
         clock: Clock,
         device_id: str,
-        recheck: Sequence[Callable[[sqlite3.Connection], None]] = (),
+        recheck: Sequence[Callable[[sqlite3.Connection], object]] = (),
     ) -> None:
         self._db, self._central, self._clock = database, central, clock
         self._device_id, self._recheck = device_id, recheck

@@ -7,7 +7,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
