@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 class Hello:
     """Greets the server when it was not heard of for FRESH_S, or when wanted.
 
-    `recheck` runs in the transaction that ends a server's restoring: whatever else must be compared anew.
+    `told` hears of every greeting the newest version of each space and the server's epoch. `recheck` runs in the
+    transaction that ends a server's restoring: whatever else must be compared anew.
     """
 
     name = "hello"
@@ -41,12 +42,13 @@ class Hello:
         central: Central,
         clock: Clock,
         device_id: str,
+        *,
+        told: Callable[[Mapping[str, int], str], None] = lambda _heads, _epoch: None,
         recheck: Sequence[Callable[[sqlite3.Connection], object]] = (),
     ) -> None:
         self._db, self._central, self._clock = database, central, clock
-        self._device_id, self._recheck = device_id, recheck
+        self._device_id, self._told, self._recheck = device_id, told, recheck
         self._greeted_s: float | None = None
-        self._reply: HelloReply | None = None
         self._restored: HelloReply | None = None
         self._requeued_to = 0
 
@@ -79,7 +81,8 @@ class Hello:
             log.warning(
                 "the server knows more of this device than its disk: it goes on as %s", after.incarnation
             )
-        self._reply, self._greeted_s = reply, self._clock.monotonic()
+        self._greeted_s = self._clock.monotonic()
+        self._told(reply.heads, reply.server_epoch)
         self._restored = reply if after.lost_after_ack is not None else None
         return self._restored is not None
 

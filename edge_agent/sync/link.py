@@ -57,10 +57,11 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
     """All lanes to `server`, at rest."""
     clock, database = parts.clock, parts.database
     central = Central(server, token, client, clock)
-    hello = Hello(database, central, clock, device_id, recheck=[begin_all_again, uploads.doubt])
     push = PushLane(database, central, clock, parts.events.publish)
     downloads = Downloads(parts.config.data_dir, central)
-    pull = PullLane(database, clock, central, parts.arrivals, downloads, hello.said)
+    pull = PullLane(database, clock, central, parts.arrivals, downloads)
+    recheck = (begin_all_again, uploads.doubt)
+    hello = Hello(database, central, clock, device_id, told=pull.told, recheck=recheck)
     images = BlobLane(database, parts.blobs, central, clock, parts.events.publish, parallel=PARALLEL)
     memory = Memory(database, clock)
     return Link(

@@ -48,6 +48,7 @@ class Site:
         self.store, self.server = store, ReferenceServer(Clock())
         self.slept: list[float] = []
         self.rechecked: list[bool] = []
+        self.heads: list[tuple[dict[str, int], str]] = []
         with store.database.write() as tx:
             sync_states.put(tx, device.STATE, Standing(store.clock.new_id(), EPOCH).document())
         self.restart()
@@ -60,6 +61,7 @@ class Site:
             central,
             store.clock,
             store.clock.new_id(),
+            told=lambda heads, epoch: self.heads.append((dict(heads), epoch)),
             recheck=[self._recheck],
         )
         self.push = PushLane(store.database, central, store.clock, lambda _kind, _facts: None)
@@ -106,7 +108,7 @@ def test_a_pass_greets_and_sends_everything(site: Site) -> None:
     report = site.engine().run_pass()
     assert (report.failures, report.has_more, site.unsent()) == ({}, False, 0)
     assert site.server.requests[0] == "/sync/hello"
-    assert site.hello.said() == ({"masters": 0}, EPOCH)
+    assert site.heads == [({"masters": 0}, EPOCH)]
 
 
 def test_a_fresh_greeting_is_not_repeated_until_wanted(site: Site) -> None:
