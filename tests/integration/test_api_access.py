@@ -148,6 +148,18 @@ def test_the_console_s_files_are_kept_for_good(agent: Agent) -> None:
     assert agent.client.get("/assets/%2e%2e/index.html").json()["code"] == "no-such-path"
 
 
+def test_a_plant_names_its_own_reasons(agent: Agent, people: dict[str, dict[str, str]]) -> None:
+    path = f"{API}/settings/reasons"
+    offered = agent.client.get(path, headers=people["inspector"]).json()["reasons"]
+    assert {"scratch", "other"} <= {reason["code"] for reason in offered}
+    own = {"reasons": [{"code": "burr", "ja": "バリ", "en": "Burr"}]}
+    assert agent.client.put(path, json=own, headers=people["inspector"]).status_code == 403
+    assert agent.client.put(path, json=own, headers=people["technician"]).json() == own
+    twice = {"reasons": own["reasons"] * 2}
+    assert agent.client.put(path, json=twice, headers=people["technician"]).status_code == 422
+    assert agent.client.get(path, headers=people["inspector"]).json() == own
+
+
 def test_probes_and_metrics_need_no_login(agent: Agent) -> None:
     assert agent.client.get("/health/live").json()["status"] == "ok"
     assert agent.client.get("/health/ready").json() == {"status": "ok", "problems": []}

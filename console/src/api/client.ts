@@ -67,3 +67,21 @@ export async function postPicture<T>(path: string, picture: Blob, key = newKey()
 export type Picture = "original" | "overlay" | "heatmap" | "thumbnail";
 export const pictureUrl = (imageId: string, kind: Picture): string =>
   `/api/v1/images/${encodeURIComponent(imageId)}/${kind}`;
+
+/** A picture's bytes as a data URL that needs no release. */
+export async function fetchPicture(url: string): Promise<string> {
+  const response = await fetch(url, { headers: { "Accept-Language": language } }).catch(() => {
+    throw new Problem({ code: UNREACHABLE });
+  });
+  if (!response.ok) throw await problemOf(response);
+  return dataUrl(await response.blob());
+}
+
+function dataUrl(blob: Blob): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}

@@ -5,7 +5,8 @@
  * - The first word of a key is the noun that events name (stale.ts).
  */
 import { queryOptions } from "@tanstack/react-query";
-import { api, read } from "./client";
+import { api, fetchPicture, pictureUrl, read } from "./client";
+import { Problem } from "./problems";
 
 const OPEN = ["HUMAN_REVIEW", "AI_COMPLETED", "IN_PROGRESS", "PENDING"] as const;
 const SHOWN_OPEN = 10;
@@ -68,3 +69,24 @@ export const cameras = queryOptions({
   queryKey: ["camera"],
   queryFn: () => read(api.GET("/api/v1/cameras")),
 });
+
+export const reasons = queryOptions({
+  queryKey: ["settings", "reasons"],
+  queryFn: () => read(api.GET("/api/v1/settings/reasons")),
+  staleTime: 300_000,
+});
+
+const DRAWING_MS = 300;
+const DRAWING_TRIES = 20;
+
+/** A picture drawn by the AI as an object URL; drawn after the verdict, so asked for until it is there. */
+export const drawn = (imageId: string, kind: "overlay" | "heatmap") =>
+  queryOptions({
+    queryKey: ["drawn", imageId, kind],
+    queryFn: () => fetchPicture(pictureUrl(imageId, kind)),
+    retry: (failures, error) =>
+      error instanceof Problem && error.code === "not-drawn-yet" && failures < DRAWING_TRIES,
+    retryDelay: DRAWING_MS,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });

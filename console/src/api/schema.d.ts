@@ -1124,6 +1124,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/settings/reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Reasons Offered
+         * @description The reasons offered for NG and HOLD, in both languages.
+         */
+        get: operations["get_reasons_offered"];
+        /**
+         * Put Reasons Offered
+         * @description Replaces the reasons; verdicts already given keep the codes they name.
+         */
+        put: operations["put_reasons_offered"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings/scan-mapping": {
         parameters: {
             query?: never;
@@ -1845,7 +1869,7 @@ export interface components {
              * Method
              * @default given
              */
-            method: string;
+            method?: string;
             /** Um Per Px */
             um_per_px: number;
             /** Valid Until */
@@ -1889,7 +1913,7 @@ export interface components {
              * @default jpeg
              * @enum {string}
              */
-            encoding: "jpeg" | "png";
+            encoding?: "jpeg" | "png";
             /** Fps */
             fps?: number | null;
             /** Height Px */
@@ -1898,24 +1922,24 @@ export interface components {
              * Jpeg Quality
              * @default 92
              */
-            jpeg_quality: number;
+            jpeg_quality?: number;
             /**
              * Name
              * @default camera
              */
-            name: string;
+            name?: string;
             /** Source */
             source: number | string;
             /**
              * Timeout S
              * @default 5
              */
-            timeout_s: number;
+            timeout_s?: number;
             /**
              * Warmup Frames
              * @default 3
              */
-            warmup_frames: number;
+            warmup_frames?: number;
             /** Width Px */
             width_px?: number | null;
         };
@@ -1981,17 +2005,17 @@ export interface components {
              * Added
              * @default 0
              */
-            added: number;
+            added?: number;
             /**
              * Changed
              * @default 0
              */
-            changed: number;
+            changed?: number;
             /**
              * Unchanged
              * @default 0
              */
-            unchanged: number;
+            unchanged?: number;
         };
         /**
          * DeadEntry
@@ -2175,12 +2199,12 @@ export interface components {
              * Accept Ai Ok
              * @default false
              */
-            accept_ai_ok: boolean;
+            accept_ai_ok?: boolean;
             /**
              * Give Up S
              * @default 15
              */
-            give_up_s: number;
+            give_up_s?: number;
             /** Item */
             item?: string | null;
             /** Name */
@@ -2198,23 +2222,23 @@ export interface components {
              * Rescan S
              * @default 2
              */
-            rescan_s: number;
+            rescan_s?: number;
             /**
              * Session
              * @default current
              * @enum {string}
              */
-            session: "current" | "auto";
+            session?: "current" | "auto";
             /**
              * Settle S
              * @default 1
              */
-            settle_s: number;
+            settle_s?: number;
             /**
              * Sidecar
              * @default false
              */
-            sidecar: boolean;
+            sidecar?: boolean;
         };
         /** FolderList */
         FolderList: {
@@ -2230,19 +2254,19 @@ export interface components {
              * Accept Ai Ok
              * @default false
              */
-            accept_ai_ok: boolean;
+            accept_ai_ok?: boolean;
             /**
              * Give Up S
              * @default 15
              */
-            give_up_s: number;
+            give_up_s?: number;
             /** Item */
             item?: string | null;
             /**
              * Name
              * @default folder
              */
-            name: string;
+            name?: string;
             /**
              * Path
              * Format: path
@@ -2256,23 +2280,23 @@ export interface components {
              * Rescan S
              * @default 2
              */
-            rescan_s: number;
+            rescan_s?: number;
             /**
              * Session
              * @default current
              * @enum {string}
              */
-            session: "current" | "auto";
+            session?: "current" | "auto";
             /**
              * Settle S
              * @default 1
              */
-            settle_s: number;
+            settle_s?: number;
             /**
              * Sidecar
              * @default false
              */
-            sidecar: boolean;
+            sidecar?: boolean;
         };
         /**
          * FolderStatus
@@ -2415,7 +2439,7 @@ export interface components {
              * Deactivated
              * @default []
              */
-            deactivated: string[];
+            deactivated?: string[];
             /** Dry Run */
             dry_run: boolean;
             /** Golden */
@@ -2430,14 +2454,14 @@ export interface components {
              * Problems
              * @default []
              */
-            problems: components["schemas"]["Problem"][];
+            problems?: components["schemas"]["Problem"][];
             /** Version */
             version: string;
             /**
              * Warnings
              * @default []
              */
-            warnings: components["schemas"]["Problem"][];
+            warnings?: components["schemas"]["Problem"][];
         };
         /**
          * InspectionType
@@ -2568,7 +2592,7 @@ export interface components {
              * Cookie
              * @default false
              */
-            cookie: boolean;
+            cookie?: boolean;
             /** Password */
             password: string;
             /** Username */
@@ -2694,7 +2718,7 @@ export interface components {
              * Problems
              * @default []
              */
-            problems: components["schemas"]["Problem"][];
+            problems?: components["schemas"]["Problem"][];
             /** Version */
             version: string;
         };
@@ -2803,7 +2827,7 @@ export interface components {
              * Context
              * @default {}
              */
-            context: {
+            context?: {
                 [key: string]: unknown;
             };
             /** Detail */
@@ -2813,14 +2837,14 @@ export interface components {
              * @description What a command line program should end with.
              * @default 1
              */
-            exit_code: number;
+            exit_code?: number;
             /** Hint */
             hint: string;
             /**
              * Problems
              * @default []
              */
-            problems: components["schemas"]["ProblemPlace"][];
+            problems?: components["schemas"]["ProblemPlace"][];
             /** Status */
             status: number;
             /** Title */
@@ -2962,6 +2986,18 @@ export interface components {
             /** Text */
             text: string;
         };
+        /**
+         * Reason
+         * @description One reason: its code and what people call it.
+         */
+        Reason: {
+            /** Code */
+            code: string;
+            /** En */
+            en: string;
+            /** Ja */
+            ja: string;
+        };
         /** ReasonCount */
         ReasonCount: {
             /** Item Id */
@@ -2970,6 +3006,63 @@ export interface components {
             reason_code: string;
             /** Verdict Count */
             verdict_count: number;
+        };
+        /**
+         * ReasonList
+         * @description The reasons in the order in which they are offered; codes are unique.
+         */
+        ReasonList: {
+            /**
+             * Reasons
+             * @default [
+             *       {
+             *         "code": "scratch",
+             *         "en": "Scratch",
+             *         "ja": "傷"
+             *       },
+             *       {
+             *         "code": "dent",
+             *         "en": "Dent",
+             *         "ja": "打痕・凹み"
+             *       },
+             *       {
+             *         "code": "stain",
+             *         "en": "Stain",
+             *         "ja": "汚れ"
+             *       },
+             *       {
+             *         "code": "missing-part",
+             *         "en": "Missing part",
+             *         "ja": "欠品・欠け"
+             *       },
+             *       {
+             *         "code": "dimension",
+             *         "en": "Wrong size",
+             *         "ja": "寸法不良"
+             *       },
+             *       {
+             *         "code": "wrong-marking",
+             *         "en": "Wrong marking",
+             *         "ja": "表示・印字違い"
+             *       },
+             *       {
+             *         "code": "function",
+             *         "en": "Does not work",
+             *         "ja": "動作不良"
+             *       },
+             *       {
+             *         "code": "unclear-image",
+             *         "en": "Unclear picture",
+             *         "ja": "画像が不鮮明"
+             *       },
+             *       {
+             *         "code": "other",
+             *         "en": "Other",
+             *         "ja": "その他"
+             *       }
+             *     ]
+             */
+            reasons?: components["schemas"]["Reason"][];
         };
         /** ReasonRequest */
         ReasonRequest: {
@@ -3063,7 +3156,7 @@ export interface components {
              *       "serial"
              *     ]
              */
-            field_order: (("product_code" | "lot" | "serial") | "ignore")[];
+            field_order?: (("product_code" | "lot" | "serial") | "ignore")[];
             /**
              * Json Lot
              * @default [
@@ -3073,7 +3166,7 @@ export interface components {
              *       "batch_number"
              *     ]
              */
-            json_lot: string[];
+            json_lot?: string[];
             /**
              * Json Product Code
              * @default [
@@ -3082,7 +3175,7 @@ export interface components {
              *       "code"
              *     ]
              */
-            json_product_code: string[];
+            json_product_code?: string[];
             /**
              * Json Serial
              * @default [
@@ -3091,12 +3184,12 @@ export interface components {
              *       "sn"
              *     ]
              */
-            json_serial: string[];
+            json_serial?: string[];
             /**
              * Max Chars
              * @default 1024
              */
-            max_chars: number;
+            max_chars?: number;
             /** Pattern */
             pattern?: string | null;
         };
@@ -3192,7 +3285,7 @@ export interface components {
              * Accept Ai Ok
              * @default false
              */
-            accept_ai_ok: boolean;
+            accept_ai_ok?: boolean;
             /** Lot */
             lot?: string | null;
             /** Serial */
@@ -3527,12 +3620,12 @@ export interface components {
              * Saw Ai
              * @default true
              */
-            saw_ai: boolean;
+            saw_ai?: boolean;
             /**
              * Verification Time
              * @default 0
              */
-            verification_time: number;
+            verification_time?: number;
         };
         /** VersionRequest */
         VersionRequest: {
@@ -6141,6 +6234,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VerificationReply"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_reasons_offered: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReasonList"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    put_reasons_offered: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonList"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReasonList"];
                 };
             };
             /** @description What went wrong, and what to do about it. */

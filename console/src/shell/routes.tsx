@@ -7,7 +7,10 @@
  */
 import { createHashRouter } from "react-router";
 import { Home } from "../flow/Home";
+import { Item } from "../flow/Item";
 import { Login } from "../flow/Login";
+import { Scan } from "../flow/Scan";
+import { Session } from "../flow/Session";
 import { Layout } from "./Layout";
 import { Lost } from "./Lost";
 
@@ -18,6 +21,9 @@ export const router = createHashRouter([
     errorElement: <Lost />,
     children: [
       { path: "/", element: <Home /> },
+      { path: "/scan", element: <Scan /> },
+      { path: "/sessions/:sessionId", element: <Session /> },
+      { path: "/sessions/:sessionId/items/:itemId", element: <Item /> },
       { path: "*", element: <Lost /> },
     ],
   },

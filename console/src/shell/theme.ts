@@ -24,7 +24,11 @@ export const theme = createTheme({
     },
     MuiIconButton: { styleOverrides: { root: { minHeight: TARGET_PX, minWidth: TARGET_PX } } },
     MuiMenuItem: { styleOverrides: { root: { minHeight: TARGET_PX } } },
-    MuiToggleButton: { styleOverrides: { root: { minHeight: TARGET_PX, textTransform: "none" } } },
+    MuiToggleButton: {
+      styleOverrides: {
+        root: { minHeight: TARGET_PX, textTransform: "none", fontSize: "1rem", color: "#10151c" },
+      },
+    },
     MuiCssBaseline: {
       styleOverrides: { ":focus-visible": { outline: "3px solid #ef6c00", outlineOffset: 2 } },
     },

@@ -7,6 +7,8 @@ from fastapi import APIRouter
 from edge_agent.api.auth import Anyone, Has, Technician
 from edge_agent.api.bodies.equipment import ScanTrial
 from edge_agent.api.idempotency import KeyedRoute
+from edge_agent.inspection.reasons import KEY as REASONS
+from edge_agent.inspection.reasons import ReasonList
 from edge_agent.inspection.scan import Scan, ScanMapping, parse_scan
 from edge_agent.store import audit, settings
 
@@ -33,3 +35,19 @@ def put_scan_mapping(body: ScanMapping, who: Technician, has: Has) -> ScanMappin
 def try_scan_mapping(body: ScanTrial, _who: Technician) -> Scan:
     """What a text would be read as; changes nothing."""
     return parse_scan(body.text, body.mapping)
+
+
+@router.get("/reasons")
+def get_reasons_offered(_who: Anyone, has: Has) -> ReasonList:
+    """The reasons offered for NG and HOLD, in both languages."""
+    with has.database.read() as reader:
+        return ReasonList.model_validate(settings.get(reader, REASONS) or {})
+
+
+@router.put("/reasons")
+def put_reasons_offered(body: ReasonList, who: Technician, has: Has) -> ReasonList:
+    """Replaces the reasons; verdicts already given keep the codes they name."""
+    with has.database.write(who.actor) as tx:
+        settings.put(tx, REASONS, body.model_dump(mode="json"), has.clock.now())
+        audit.append(tx, "settings", "system_config", REASONS, body.model_dump(mode="json"))
+    return body

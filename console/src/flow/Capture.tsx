@@ -1,0 +1,200 @@
+import Alert from "@mui/material/Alert";
+import Button from "@mui/material/Button";
+import Stack from "@mui/material/Stack";
+import Typography from "@mui/material/Typography";
+import { useMutation } from "@tanstack/react-query";
+import { useRef, useState } from "react";
+import { api, postPicture, read, type Schemas } from "../api/client";
+import { Problem } from "../api/problems";
+import { useWords } from "../i18n";
+import { ProblemAlert } from "../ui/ProblemAlert";
+import { Kbd, useShortcuts } from "../ui/shortcuts";
+import { useSignal } from "../ui/signal";
+import { FileButton } from "./CodeCamera";
+import { frameOf, useDeviceCamera } from "./camera";
+import { AgentPreview, DevicePreview, Guide, useEvery } from "./Preview";
+import { type Fault, faultOf, look, lookInto, type Quality } from "./quality";
+import { type PictureSource, SourceChoice, useSource } from "./sources";
+
+type Reply = Schemas["ImageReply"];
+interface Props {
+  sessionId: string;
+  itemId: string;
+  onTaken: (reply: Reply) => void;
+  onBack?: () => void;
+}
+const GAUGE_MS = 300;
+
+/** Takes or chooses the item's picture; a blurred or badly exposed one is asked about first. */
+export function Capture(props: Props) {
+  const { t } = useWords();
+  const [source, sources, choose] = useSource();
+  if (source === undefined) return null;
+  return (
+    <Stack spacing={1}>
+      <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
+        <SourceChoice source={source} sources={sources} onChange={choose} />
+        {props.onBack && <Button onClick={props.onBack}>{t("back")}</Button>}
+      </Stack>
+      {source.kind === "file" ? <FromFile {...props} /> : <FromCamera source={source} {...props} />}
+    </Stack>
+  );
+}
+
+function useSend({ sessionId, itemId, onTaken }: Props) {
+  const signal = useSignal();
+  const path = `/sessions/${sessionId}/items/${itemId}`;
+  return useMutation({
+    /** A picture's bytes, or the name of the agent's camera that shall take it. */
+    mutationFn: (taken: Blob | string) =>
+      typeof taken === "string"
+        ? read(
+            api.POST("/api/v1/sessions/{session_id}/items/{item_id}/captures", {
+              params: { path: { session_id: sessionId, item_id: itemId } },
+              body: { camera: taken },
+            }),
+          )
+        : postPicture<Reply>(`${path}/images${nameOf(taken)}`, taken),
+    onSuccess: onTaken,
+    onError: () => signal("wrong"),
+  });
+}
+
+const nameOf = (taken: Blob): string =>
+  taken instanceof File ? `?name=${encodeURIComponent(taken.name.slice(-200))}` : "";
+
+function FromFile(props: Props) {
+  const { t } = useWords();
+  const send = useSend(props);
+  const [doubtful, setDoubtful] = useState<{ file: File; fault: Fault } | null>(null);
+  const choose = async (file: File) => {
+    const quality = await lookInto(file);
+    const fault = quality && faultOf(quality);
+    setDoubtful(fault ? { file, fault } : null);
+    if (!fault) send.mutate(file);
+  };
+  return (
+    <>
+      <ProblemAlert error={send.error} onClose={send.reset} />
+      {doubtful && (
+        <Doubt
+          fault={doubtful.fault}
+          onUse={() => send.mutate(doubtful.file)}
+          onAgain={() => setDoubtful(null)}
+          isBusy={send.isPending}
+        />
+      )}
+      <FileButton label={t("capture.file")} isBusy={send.isPending} onFile={(file) => void choose(file)} />
+    </>
+  );
+}
+
+function FromCamera(props: Props & { source: PictureSource }) {
+  const { t } = useWords();
+  const { source } = props;
+  const send = useSend(props);
+  const picture = useRef<HTMLImageElement>(null);
+  const device = useDeviceCamera(source.kind === "device");
+  const [quality, setQuality] = useState<Quality | null>(null);
+  const [failure, setFailure] = useState<unknown>(null);
+  const [isDoubted, setIsDoubted] = useState(false);
+  const [tries, setTries] = useState(0);
+  const fault = quality && faultOf(quality);
+  useEvery(GAUGE_MS, () => {
+    const seen = source.kind === "agent" ? picture.current : device.video.current;
+    setQuality(seen && look(seen));
+  });
+  const take = async () => {
+    setIsDoubted(false);
+    const video = device.video.current;
+    const taken = source.kind === "agent" ? source.camera : video && (await frameOf(video));
+    if (taken) send.mutate(taken);
+  };
+  const press = () => (fault ? setIsDoubted(true) : void take());
+  useShortcuts({ " ": !send.isPending && press });
+  const again = () => {
+    setFailure(null);
+    setTries(tries + 1);
+  };
+  return (
+    <>
+      <ProblemAlert error={send.error} onClose={send.reset} />
+      <ProblemAlert error={device.problem ?? failure} onRetry={failure ? again : undefined} />
+      <Guide>
+        {source.kind === "agent" ? (
+          <AgentPreview
+            key={tries}
+            camera={source.camera}
+            picture={picture}
+            onFail={() => void whyNot(source.camera).then(setFailure)}
+          />
+        ) : (
+          <DevicePreview video={device.video} />
+        )}
+      </Guide>
+      <Gauge quality={quality} />
+      {isDoubted && fault && (
+        <Doubt
+          fault={fault}
+          onUse={() => void take()}
+          onAgain={() => setIsDoubted(false)}
+          isBusy={send.isPending}
+        />
+      )}
+      <Button
+        variant="contained"
+        autoFocus
+        loading={send.isPending}
+        onClick={press}
+        sx={{ minHeight: 80, fontSize: "1.4rem" }}
+        data-testid="shutter"
+      >
+        {t("capture.shoot")} <Kbd>Space</Kbd>
+      </Button>
+    </>
+  );
+}
+
+/** A picture element only says that it failed: the camera's own answer says why. */
+async function whyNot(camera: string): Promise<Problem> {
+  try {
+    await api.POST("/api/v1/cameras/{name}/capture", { params: { path: { name: camera } }, parseAs: "blob" });
+  } catch (error) {
+    return error as Problem;
+  }
+  return new Problem({ code: "preview-ended" });
+}
+
+function Gauge({ quality }: { quality: Quality | null }) {
+  const { t, number } = useWords();
+  if (quality === null) return <Typography role="status">{t("quality.waiting")}</Typography>;
+  const fault = faultOf(quality);
+  const facts = { sharpness: number(quality.sharpness), brightness: number(quality.brightness) };
+  return (
+    <Alert
+      severity={fault ? "warning" : "success"}
+      role="status"
+      data-testid="quality"
+      data-fault={fault ?? ""}
+    >
+      {t(fault ? `quality.${fault}` : "quality.good")} {t("quality.facts", facts)}
+    </Alert>
+  );
+}
+
+function Doubt(props: { fault: Fault; onUse: () => void; onAgain: () => void; isBusy: boolean }) {
+  const { t } = useWords();
+  return (
+    <Alert severity="warning" data-testid="doubt">
+      <Typography>{t(`quality.${props.fault}`)}</Typography>
+      <Stack direction="row" spacing={1} sx={{ mt: 1 }}>
+        <Button variant="contained" autoFocus onClick={props.onAgain}>
+          {t("capture.again")}
+        </Button>
+        <Button onClick={props.onUse} loading={props.isBusy}>
+          {t("capture.anyway")}
+        </Button>
+      </Stack>
+    </Alert>
+  );
+}
