@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.windows import log_in
+from tests.e2e.windows import check_screen, log_in, open_as
 
 
 def test_who_is_not_logged_in_is_asked_to_and_then_sees_the_start(page: Page) -> None:
@@ -21,3 +21,36 @@ def test_a_wrong_password_says_what_to_do(page: Page) -> None:
     alert = page.get_by_role("alert")
     expect(alert).to_have_attribute("data-code", "login-failed")
     expect(alert).to_contain_text("パスワード")
+
+
+def test_everything_is_there_in_english_and_stays_so(page: Page) -> None:
+    open_as(page)
+    page.get_by_test_id("person").click()
+    page.get_by_role("menuitem", name="English").click()
+    expect(page.get_by_role("heading", name="Inspection", exact=True)).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.reload()
+    expect(page.get_by_role("link", name="Scan and start")).to_be_visible()
+    page.goto("/#/scan")
+    page.get_by_label("Product code").fill("nothing")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Check that it is the right label")
+
+
+def test_the_text_can_be_made_larger(page: Page) -> None:
+    open_as(page)
+    heading = page.get_by_role("heading", level=1)
+    before = heading.evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)")
+    page.get_by_test_id("person").click()
+    page.get_by_role("menuitem", name="文字を大きくする").click()
+    after = heading.evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)")
+    assert after == before * 1.25
+    check_screen(page)
+
+
+def test_logging_out_ends_the_login(page: Page) -> None:
+    open_as(page)
+    page.get_by_test_id("person").click()
+    page.get_by_role("menuitem", name="ログアウト").click()
+    expect(page.locator("input[type=password]")).to_be_visible()
+    assert page.request.get("/api/v1/auth/me").status == 401

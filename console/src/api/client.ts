@@ -34,7 +34,7 @@ const rules: Middleware = {
 };
 
 // The desktop shell opens its window at the agent's address, so the agent is always where we came from.
-export const api = createClient<paths>({ baseUrl: location.origin, fetch: (r) => fetch(r) });
+export const api = createClient<paths>({ baseUrl: "", fetch: (r) => fetch(r) });
 api.use(rules);
 
 /** The answer's body; openapi-fetch types it as possibly absent, but a missing one was thrown. */

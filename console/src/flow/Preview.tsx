@@ -29,7 +29,15 @@ const FILL = { width: "100%", height: "100%", objectFit: "contain", display: "bl
 export function Guide({ children }: { children: ReactNode }) {
   return (
     <Box
-      sx={{ position: "relative", bgcolor: "#000", borderRadius: 1, overflow: "hidden", aspectRatio: "4/3" }}
+      sx={{
+        position: "relative",
+        bgcolor: "#000",
+        borderRadius: 1,
+        overflow: "hidden",
+        aspectRatio: "4/3",
+        width: "min(100%, calc(52vh * 4 / 3))",
+        mx: "auto",
+      }}
     >
       {children}
       <Box

@@ -7,7 +7,7 @@ import { useState } from "react";
 import { useNavigate } from "react-router";
 import { api, type Schemas } from "../api/client";
 import { LANGUAGES, type Language, useWords } from "../i18n";
-import { usePreferences } from "./preferences";
+import { type Preferences, usePreferences } from "./preferences";
 
 /** Who is logged in; language, size, sound; logging out. */
 export function PersonMenu({ me }: { me: Schemas["Me"] }) {
@@ -23,6 +23,10 @@ export function PersonMenu({ me }: { me: Schemas["Me"] }) {
       navigate("/login");
     },
   });
+  const choose = (some: Partial<Preferences>) => {
+    change(some);
+    setAnchor(null);
+  };
   const other: Language = preferences.language === "ja" ? "en" : "ja";
   return (
     <>
@@ -39,13 +43,13 @@ export function PersonMenu({ me }: { me: Schemas["Me"] }) {
           {me.name} · {t(`role.${me.role}`)}
         </MenuItem>
         <Divider />
-        <MenuItem lang={other} onClick={() => change({ language: other })}>
+        <MenuItem lang={other} onClick={() => choose({ language: other })}>
           {LANGUAGES[other]}
         </MenuItem>
-        <MenuItem onClick={() => change({ isLarge: !preferences.isLarge })}>
+        <MenuItem onClick={() => choose({ isLarge: !preferences.isLarge })}>
           {t(preferences.isLarge ? "text.normal" : "text.large")}
         </MenuItem>
-        <MenuItem onClick={() => change({ hasSound: !preferences.hasSound })}>
+        <MenuItem onClick={() => choose({ hasSound: !preferences.hasSound })}>
           {t(preferences.hasSound ? "sound.off" : "sound.on")}
         </MenuItem>
         <Divider />

@@ -6,12 +6,19 @@ import { me } from "../api/queries";
 const TRIES = 2;
 
 export function openClient(): QueryClient {
-  const loggedOut = (error: unknown) => {
-    if (error instanceof Problem && error.status === 401) client.setQueryData(me.queryKey, undefined);
-  };
+  const isLoggedOut = (error: unknown) => error instanceof Problem && error.status === 401;
+  const askWhoThisIs = () => void client.resetQueries({ queryKey: me.queryKey }); // the layout then asks to log in
   const client: QueryClient = new QueryClient({
-    queryCache: new QueryCache({ onError: loggedOut }),
-    mutationCache: new MutationCache({ onError: loggedOut }),
+    queryCache: new QueryCache({
+      onError: (error, { queryKey }) => {
+        if (isLoggedOut(error) && queryKey[0] !== me.queryKey[0]) askWhoThisIs();
+      },
+    }),
+    mutationCache: new MutationCache({
+      onError: (error) => {
+        if (isLoggedOut(error)) askWhoThisIs();
+      },
+    }),
     defaultOptions: {
       // "always": the agent is on this machine, whatever the browser thinks of the network
       queries: { retry: isWorthAnotherTry, networkMode: "always", staleTime: 2000 },

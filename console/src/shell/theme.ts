@@ -30,7 +30,15 @@ export const theme = createTheme({
       },
     },
     MuiCssBaseline: {
-      styleOverrides: { ":focus-visible": { outline: "3px solid #ef6c00", outlineOffset: 2 } },
+      styleOverrides: {
+        ":focus-visible": { outline: "3px solid #ef6c00", outlineOffset: 2 },
+        "@media (prefers-reduced-motion: reduce)": {
+          "*, *::before, *::after": {
+            transitionDuration: "0s !important",
+            animationDuration: "0s !important",
+          },
+        },
+      },
     },
   },
 });
