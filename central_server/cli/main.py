@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from central_server.cli import devices, serve, state
+from central_server.cli import counts, devices, kinds, masters, serve, state
 from central_server.cli.options import Options
 from central_server.errors import ServerError, Unavailable
 from edge_agent.cli.exits import Exit
@@ -48,6 +48,11 @@ app.command()(serve.run)
 app.command()(state.migrate)
 app.command()(state.status)
 app.add_typer(devices.app, name="device")
+app.add_typer(masters.app, name="master")
+for name, group in kinds.groups().items():
+    app.add_typer(group, name=name)
+app.add_typer(masters.assets, name="asset")
+app.add_typer(counts.app, name="counts")
 app.add_typer(state.epoch, name="epoch")
 
 

@@ -14,6 +14,7 @@ from edge_agent.cli.bad_settings import settings_errors
 
 if TYPE_CHECKING:
     from central_server.config import Config
+    from central_server.masters.office import Office
     from central_server.store.database import Database
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -51,3 +52,22 @@ def database(context: typer.Context) -> Iterator[Database]:
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def office(context: typer.Context) -> Iterator[Office]:
+    """What works on the masters, directly on the database and the object store: whoever may read the settings owns
+    the server, and a command works while no server answers, too. Raises Unavailable.
+    """
+    from central_server.daemon.backends import found_backends
+    from central_server.masters.office import open_office
+    from central_server.objects import Objects
+    from edge_agent.clock import Clock
+
+    config = settings(context)
+    objects = Objects(found_backends(config).store)
+    try:
+        with database(context) as opened:
+            yield open_office(opened, objects, Clock(), config.data_dir)
+    finally:
+        objects.close()

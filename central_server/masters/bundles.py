@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from central_server.masters.packages import (
     SPACE,
@@ -243,6 +244,24 @@ def _kept(table: str, row: Row) -> Row:
 
 def _without_calibrations(changes: Changes) -> Changes:
     return replace(changes, rows=[change for change in changes.rows if change.table != CALIBRATIONS])
+
+
+def report_document(report: ImportReport) -> dict[str, Any]:
+    """What an import did, as JSON."""
+    counts = {
+        word: {"added": count.added, "changed": count.changed, "unchanged": count.unchanged}
+        for word, count in report.counts.items()
+    }
+    return {
+        "name": report.name,
+        "version": report.version,
+        "dry_run": report.dry_run,
+        "counts": counts,
+        "deactivated": list(report.deactivated),
+        "activated": dict(report.activated),
+        "problems": problem_documents(report.problems),
+        "warnings": problem_documents(report.warnings),
+    }
 
 
 def problem_documents(problems: Sequence[Problem]) -> list[dict[str, str]]:

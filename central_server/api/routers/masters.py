@@ -19,12 +19,11 @@ from starlette.background import BackgroundTask
 from central_server.api.auth import Has
 from central_server.api.operators import with_role
 from central_server.api.uploads import FILE_BODY, PACKAGE_BODY, ZIP_BODY, Received
-from central_server.masters.bundles import problem_documents
+from central_server.masters.bundles import report_document
 from central_server.masters.masters import Version
 from central_server.masters.operators import ADMINS, ANYONE, EDITORS, Operator
 from central_server.masters.resources import KINDS, Kind
 from edge_agent.errors import BadInput
-from edge_agent.masters.report import ImportReport
 
 router = APIRouter(prefix="/masters", tags=["masters"])
 Document = dict[str, Any]
@@ -174,24 +173,6 @@ def export_bundle(
         raise
     done = BackgroundTask(scratch.cleanup)
     return FileResponse(path, media_type="application/zip", filename=path.name, background=done)
-
-
-def report_document(report: ImportReport) -> Document:
-    """What an import did, as JSON."""
-    counts = {
-        word: {"added": count.added, "changed": count.changed, "unchanged": count.unchanged}
-        for word, count in report.counts.items()
-    }
-    return {
-        "name": report.name,
-        "version": report.version,
-        "dry_run": report.dry_run,
-        "counts": counts,
-        "deactivated": list(report.deactivated),
-        "activated": dict(report.activated),
-        "problems": problem_documents(report.problems),
-        "warnings": problem_documents(report.warnings),
-    }
 
 
 def _tagged(response: Response, document: Document) -> Document:
