@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,10 +38,12 @@ class Ticking:
 
 @dataclass
 class Store:
-    """One installation in a directory. Every `add_*` returns the new row's id."""
+    """One installation in a directory. Every `add_*` returns the new row's id. `ids`: what masters are called
+    instead of by their names, for a server takes UUIDs only."""
 
     data_dir: Path
     time: Ticking = field(default_factory=Ticking)
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = Clock(time=self.time)
@@ -53,6 +55,10 @@ class Store:
     def close(self) -> None:
         self.database.close()
 
+    def id_of(self, name: str) -> str:
+        """Of the master with that name."""
+        return self.ids.get(name, name)
+
     # ── masters ─────────────────────────────────────────────────────────────────────────────────────
 
     def add_masters(self) -> None:
@@ -61,10 +67,10 @@ class Store:
         definition = {"schema": "pipeline/1", "code": "face", "template": f"sha256:{asset}"}
         with self.database.write() as tx:
             insert(tx, "users", _user())
-            masters.put(tx, "inspection_targets_master", _product())
-            masters.put(tx, "pipelines", _pipeline(definition))
-            masters.put(tx, "inspection_items_master", _item("plate-face", "pipe-1"))
-            masters.put(tx, "inspection_items_master", _item("plate-lamp", None))
+            masters.put(tx, "inspection_targets_master", _product(self.id_of("plate")))
+            masters.put(tx, "pipelines", _pipeline(self.id_of("pipe-1"), definition))
+            masters.put(tx, "inspection_items_master", _item(self.id_of, "plate-face", "pipe-1"))
+            masters.put(tx, "inspection_items_master", _item(self.id_of, "plate-lamp", None))
             self.add_model(tx, "face", "1.0.0")
 
     def add_model(self, tx: sqlite3.Connection, name: str, version: str) -> None:
@@ -93,7 +99,7 @@ class Store:
         now, target_id, session_id = self.clock.now(), self.clock.new_id(), self.clock.new_id()
         target = {
             "id": target_id,
-            "product_id": "plate",
+            "product_id": self.id_of("plate"),
             "product_code": "PLATE",
             "batch_id": "L1",
             "serial_no": target_id[-4:],
@@ -101,14 +107,14 @@ class Store:
             "created_at": now,
             "updated_at": now,
         }
-        items = [{"id": "plate-face", "item_code": "face"}, {"id": "plate-lamp", "item_code": "lamp"}]
+        items = [{"id": self.id_of(f"plate-{code}"), "item_code": code} for code in ("face", "lamp")]
         session = {
             "id": session_id,
             "target_id": target_id,
             "user_id": user_id,
             "status": status,
             "started_at": now,
-            "product_id": "plate",
+            "product_id": self.id_of("plate"),
             "work_day": DAY,
             "source": "inspector" if user_id else "folder",
             "criteria_snapshot": json.dumps(items),
@@ -132,7 +138,7 @@ class Store:
             "file_path": staged.file_path,
             "file_size": len(content),
             "created_at": now,
-            "item_id": item_id,
+            "item_id": item_id and self.id_of(item_id),
             "sha256": hashlib.sha256(content).hexdigest(),
             "mime_type": "image/png",
             "width_px": 64,
@@ -163,9 +169,9 @@ class Store:
             "processing_time": 0.012,
             "detailed_results": detail,
             "created_at": self.clock.now(),
-            "item_id": "plate-face",
+            "item_id": self.id_of("plate-face"),
             "image_id": image_id,
-            "pipeline_id": "pipe-1",
+            "pipeline_id": self.id_of("pipe-1"),
             "criteria_sha256": "c" * 64,
             "sample_weight": weight,
         }
@@ -181,7 +187,7 @@ class Store:
             "final_result": result,
             "verification_time": 2.5,
             "created_at": self.clock.now(),
-            "item_id": item_id,
+            "item_id": item_id and self.id_of(item_id),
             "reason_code": "scratch" if result == "NG" else None,
         }
         with self.database.write(INSPECTOR) as tx:
@@ -241,14 +247,14 @@ def _dated(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "created_at": "2026-11-01T00:00:00.000Z", "updated_at": "2026-11-01T00:00:00.000Z"}
 
 
-def _product() -> dict[str, Any]:
-    return _dated({"id": "plate", "product_code": "PLATE", "product_name": "Plate", "version": "1"})
+def _product(product_id: str) -> dict[str, Any]:
+    return _dated({"id": product_id, "product_code": "PLATE", "product_name": "Plate", "version": "1"})
 
 
-def _pipeline(definition: dict[str, Any]) -> dict[str, Any]:
+def _pipeline(pipeline_id: str, definition: dict[str, Any]) -> dict[str, Any]:
     return _dated(
         {
-            "id": "pipe-1",
+            "id": pipeline_id,
             "code": "face",
             "name": "face",
             "definition": json.dumps(definition),
@@ -258,16 +264,16 @@ def _pipeline(definition: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _item(item_id: str, pipeline_id: str | None) -> dict[str, Any]:
+def _item(id_of: Callable[[str], str], name: str, pipeline: str | None) -> dict[str, Any]:
     return _dated(
         {
-            "id": item_id,
-            "target_id": "plate",
-            "item_code": item_id.removeprefix("plate-"),
-            "item_name": item_id,
-            "inspection_type": "VISUAL" if pipeline_id else "FUNCTION",
-            "ai_enabled": int(pipeline_id is not None),
-            "pipeline_id": pipeline_id,
+            "id": id_of(name),
+            "target_id": id_of("plate"),
+            "item_code": name.removeprefix("plate-"),
+            "item_name": name,
+            "inspection_type": "VISUAL" if pipeline else "FUNCTION",
+            "ai_enabled": int(pipeline is not None),
+            "pipeline_id": id_of(pipeline) if pipeline else None,
             "criteria": "{}",
             "order_sequence": 1,
         }
