@@ -45,7 +45,7 @@ def _jpeg(data: bytes) -> None:
         at += 2 + length
         if marker == 0xDA:
             break
-    if not data.endswith(b"\xff\xd9", at) and data.find(b"\xff\xd9", at) < 0:
+    if data.rfind(b"\xff\xd9", at) < 0:
         raise truncated()
 
 

@@ -42,12 +42,18 @@ class Channel:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._kept = b""
 
     def send(self, serial: int, event: str, **fields: object) -> None:
         """One answer; raises ValueError for what is not JSON and OSError when the daemon is gone."""
-        line = memoryview(encode({"id": serial, "event": event, **fields}))
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        self.keep(serial, event, **fields)
+        lines, self._kept = memoryview(self._kept), b""
+        while lines:
+            lines = lines[os.write(self._descriptor, lines) :]
+
+    def keep(self, serial: int, event: str, **fields: object) -> None:
+        """An answer nobody waits for: it goes with the next one."""
+        self._kept += encode({"id": serial, "event": event, **fields})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +119,8 @@ def _serve(inbox: SimpleQueue[Message], channel: Channel, bench: Workbench) -> N
 def _make_room(drawings: deque[Drawing], channel: Channel) -> None:
     oldest = drawings.popleft()
     if oldest.is_spare:
-        channel.send(oldest.serial, "rendered", paths=[])
+        tell = channel.keep if drawings else channel.send  # what is left to draw has an answer coming
+        tell(oldest.serial, "rendered", paths=[])
     else:
         _draw(oldest, channel)
 

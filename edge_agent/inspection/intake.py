@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,7 @@ class Intake:
         self._db, self._blobs, self._pool = database, blobs, pool
         self._sessions, self._running = inspections, running
         self._clock, self._config, self._notify = clock, config, notify
+        self._latest: tuple[Session, Target] | None = None
         self._executor = ThreadPoolExecutor(SYNC_THREADS, "fsync")
         self._recorder: Recorder[Late] = Recorder(self._write_late)
 
@@ -162,7 +163,7 @@ class Intake:
         info = self.probe(data, origin)
         sha256 = hashlib.sha256(data).hexdigest()
         with self._db.snapshot() as reader:
-            session, target = open_session(reader, session_id)
+            session, target = self._open(reader, session_id)
             item = item_of(session, item_id)
             if known := images.same_image(reader, session_id, item_id, sha256):
                 verdict: Future[AiInspection | None] = Future()
@@ -178,6 +179,16 @@ class Intake:
         if isinstance(added, AgentError):
             raise added
         return added
+
+    def _open(self, reader: sqlite3.Connection, session_id: str) -> tuple[Session, Target]:
+        """The open session and its target; the latest one is not read again while it is the same."""
+        known = self._latest
+        if known is None or (session_id, sessions.version_of(reader, session_id)) != (
+            known[0].id,
+            known[0].version,
+        ):
+            known = self._latest = open_session(reader, session_id)
+        return known
 
     def inspect_again(self, image_id: str, actor: Actor) -> Added:
         """Runs the AI once more on a stored image; its verdict is added to the earlier ones.
@@ -283,8 +294,9 @@ class Intake:
         return Run(image_id, item, scan, pipeline, ticket, sha256, attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
-        wait([flight.run.ticket.result for flight in flights], PATIENCE_S * len(flights))
-        early = {flight: outcome_now(flight.run) for flight in flights}
+        is_alone = len(flights) == 1
+        if not is_alone:
+            wait([flight.run.ticket.result for flight in flights], PATIENCE_S * len(flights))
         answers: dict[InFlight, Added | AgentError] = {}
         try:
             with suppress(_AllRefused), self._db.write(flights[0].capture.actor) as tx:
@@ -294,7 +306,7 @@ class Intake:
                     except AgentError as error:
                         answers[flight] = error
                     else:
-                        answers[flight] = self._write_one(tx, flight, session, early[flight])
+                        answers[flight] = self._write_one(tx, flight, session, PATIENCE_S * is_alone)
                 if not any(isinstance(answer, Added) for answer in answers.values()):
                     raise _AllRefused  # rolls back: an idempotency key stands for a change
         except Unavailable as error:
@@ -306,32 +318,29 @@ class Intake:
             raise
         for flight, answer in answers.items():
             if isinstance(answer, Added):
-                self._after_write(flight, answer, early[flight])
+                self._after_write(flight, answer)
         return answers
 
     def _write_one(
-        self,
-        tx: sqlite3.Connection,
-        flight: InFlight,
-        session: Session,
-        outcome: JobResult | AgentError | None,
+        self, tx: sqlite3.Connection, flight: InFlight, session: Session, patience_s: float
     ) -> Added:
-        """The image's row and, if the outcome is known, its verdict and the session's progress."""
-        ai = flight.run.item.ai_enabled
-        state, failure = ImageState.INSPECTING if ai else ImageState.CAPTURED, None
-        if ai and outcome is not None:
-            state, failure = state_after(outcome)
-        image = self._image(flight, session.id, state, failure, attempts=int(ai))
+        """The image's row and, if the run ends in time, its verdict and the session's progress."""
+        run, verdict = flight.run, Future[AiInspection | None]()
+        ai = run.item.ai_enabled
+        image = self._image(flight, session.id, ImageState.INSPECTED if ai else ImageState.CAPTURED)
         insert(tx, "inspection_images", image_row(image, self._clock.now()))
-        verdict: Future[AiInspection | None] = Future()
         if not ai:
             verdict.set_result(None)
             self._sessions.progress(tx, session)
-        elif outcome is not None:
-            verdict.set_result(self._insert_verdict(tx, flight.run, session, outcome))
-        elif session.status is SessionStatus.PENDING:
+            return Added(image, verdict)
+        self._db.linger(run.ticket.result, patience_s)
+        if (outcome := outcome_now(run)) is not None:
+            verdict.set_result(self._insert_verdict(tx, run, session, outcome))
+            return Added(image, verdict)
+        images.leave_open(tx, image.id)
+        if session.status is SessionStatus.PENDING:
             self._sessions.move(tx, session, SessionStatus.IN_PROGRESS)
-        return Added(image, verdict)
+        return Added(replace(image, state=ImageState.INSPECTING), verdict)
 
     def _insert_verdict(
         self, tx: sqlite3.Connection, run: Run, session: Session, outcome: JobResult | AgentError
@@ -342,12 +351,12 @@ class Intake:
         self._sessions.progress(tx, session)
         return result
 
-    def _after_write(self, flight: InFlight, added: Added, early: JobResult | AgentError | None) -> None:
+    def _after_write(self, flight: InFlight, added: Added) -> None:
         self._notify("image", {"image_id": added.image.id, "session_id": added.image.session_id})
-        if early is None and flight.run.item.ai_enabled:
-            self._await(flight.run, added.image, added.verdict)
-        elif early is not None:
+        if added.verdict.done():
             self._announce(added.image.session_id, added.verdict.result())
+        else:
+            self._await(flight.run, added.image, added.verdict)
 
     def _run_stored(self, image: Image, item: SnapshotItem, target: Target, attempts: int = 1) -> Added:
         path = self._blobs.path_of(image.file_path)
@@ -396,8 +405,7 @@ class Intake:
 
     def _write_one_late(self, tx: sqlite3.Connection, late: Late) -> AiInspection:
         session, _ = any_session(tx, late.session_id)
-        state, failure = state_after(late.outcome)
-        images.set_state(tx, late.run.image_id, state, failure)
+        images.set_state(tx, late.run.image_id, *state_after(late.outcome))
         return self._insert_verdict(tx, late.run, session, late.outcome)
 
     def _announce(self, session_id: str, result: AiInspection | None) -> None:
@@ -405,9 +413,7 @@ class Intake:
             facts = {name: getattr(result, name) for name in ("image_id", "item_id", "overall_result")}
             self._notify("verdict", {"session_id": session_id, "result_id": result.id, **facts})
 
-    def _image(
-        self, flight: InFlight, session_id: str, state: ImageState, failure: str | None, attempts: int
-    ) -> Image:
+    def _image(self, flight: InFlight, session_id: str, state: ImageState) -> Image:
         capture, staged = flight.capture, flight.staged
         return Image(
             id=flight.run.image_id,
@@ -424,8 +430,8 @@ class Intake:
             source=capture.source,
             origin=capture.origin,
             state=state,
-            attempts=attempts,
-            failure=failure,
+            attempts=int(state is ImageState.INSPECTED),
+            failure=None,
         )
 
 

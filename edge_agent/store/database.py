@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class Database:
         self.path = path
         self.clock = clock
         self._lock = threading.RLock()
+        self._line = threading.Condition()
+        self._in_line = 0
         self._actor = AGENT
         self._local = True
         self._tx_id = ""
@@ -78,7 +81,7 @@ class Database:
         With `actor.request_key` set, the key is recorded in the same transaction: a second use of it
         raises Conflict (`idempotency-replayed`) and changes nothing.
         """
-        with self._lock, mapped_errors():
+        with self._turn(), mapped_errors():
             assert not self._writer.in_transaction, "write() does not nest"
             self._actor, self._local, self._tx_id = actor, local, self.clock.new_id()
             self._writer.execute("BEGIN IMMEDIATE")
@@ -94,6 +97,29 @@ class Database:
                 raise
             finally:
                 self._actor, self._local = AGENT, True
+
+    def linger(self, awaited: Future[Any], timeout_s: float) -> None:
+        """Inside `write`, before it goes on: waits until `awaited` is done, or somebody else wants to write."""
+        awaited.add_done_callback(self._look_again)
+        with self._line:
+            self._line.wait_for(lambda: awaited.done() or self._in_line > 1, timeout_s)
+
+    def _look_again(self, _: object) -> None:
+        with self._line:
+            self._line.notify_all()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The writing connection, for one thread at a time."""
+        with self._line:
+            self._in_line += 1
+            self._line.notify_all()
+        try:
+            with self._lock:
+                yield
+        finally:
+            with self._line:
+                self._in_line -= 1
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -123,7 +149,7 @@ class Database:
     @contextmanager
     def maintenance(self) -> Iterator[sqlite3.Connection]:
         """The writing connection outside a transaction, for checkpoint, backup and PRAGMAs."""
-        with self._lock, mapped_errors():
+        with self._turn(), mapped_errors():
             yield self._writer
 
     def close(self) -> None:

@@ -48,6 +48,11 @@ def set_state(tx: sqlite3.Connection, image_id: str, state: ImageState, failure:
     )
 
 
+def leave_open(tx: sqlite3.Connection, image_id: str) -> None:
+    """Of an image inserted in this transaction in the hope of its verdict: the run is still under way."""
+    tx.execute("UPDATE inspection_images SET state = 'inspecting' WHERE id = ?", (image_id,))
+
+
 def unfinished(reader: sqlite3.Connection, limit: int) -> list[Image]:
     """Images whose AI run was cut off (the agent was stopped or killed), oldest first."""
     sql = f"SELECT {columns(Image)} FROM inspection_images WHERE state = 'inspecting' ORDER BY id LIMIT ?"
