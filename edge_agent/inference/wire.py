@@ -1,7 +1,7 @@
 """The words between the daemon and its inference processes: one JSON object per line, both ways.
 
 Rules of this file:
-- Standard library and errors only; both ends import it. No pickle: the child is not trusted with code.
+- Both ends import it: nothing heavy. No pickle: the child is not trusted with code.
 - Down: `configure`, `job`, `request`, each with its `id` and how many bytes of a picture follow the line.
   Up: `configured`, `decoded`, `result`, `rendered`, `answered`, `failed`, each with the `id` it is about;
   anything else is broken output.
@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+import orjson
 
 from edge_agent.errors import (
     AgentError,
@@ -31,6 +33,8 @@ EVENTS: Final = frozenset({"configured", "decoded", "result", "rendered", "answe
 
 Message = dict[str, Any]
 
+_text_of = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
 _TRAVELLING: Mapping[str, type[AgentError]] = {
     error.__name__: error for error in (BadInput, BadImage, NotFound, Conflict, Unavailable, InferenceFailed)
 }
@@ -38,14 +42,14 @@ _TRAVELLING: Mapping[str, type[AgentError]] = {
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """One line; raises ValueError for NaN, which is not JSON."""
-    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return _text_of(message).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message:
     """The message in `line`; raises ValueError when it is cut off, not JSON or not an object."""
     if not line.endswith(b"\n"):
         raise ValueError("the line is cut off")
-    message = json.loads(line)
+    message = orjson.loads(line)
     if not isinstance(message, dict):
         raise ValueError("not a JSON object")
     return message

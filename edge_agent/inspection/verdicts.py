@@ -7,11 +7,12 @@ Rules of this file:
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from edge_agent.clock import Clock
 from edge_agent.errors import AgentError
@@ -75,8 +76,8 @@ def criteria_sha256(criteria: Mapping[str, Any]) -> str:
 
 def insert_result(tx: sqlite3.Connection, result: AiInspection) -> None:
     row = row_of(result)
-    row["detailed_results"] = json.dumps(row["detailed_results"], ensure_ascii=False, separators=(",", ":"))
-    row["model_sha256s"] = json.dumps(row["model_sha256s"])
+    for name in ("detailed_results", "model_sha256s"):
+        row[name] = orjson.dumps(row[name]).decode()
     insert(tx, "ai_inspection_results", row)
 
 
