@@ -50,11 +50,11 @@ from edge_agent.api.streams import Streams
 
 PREFIX = "/api/v1"
 ROUTERS = (
+    images.router,
     logins.router,
     scans.router,
     targets.router,
     sessions.router,
-    images.router,
     results.router,
     cameras.router,
     folders.router,
@@ -103,10 +103,8 @@ def bare_app() -> FastAPI:
         generate_unique_id_function=operation_id,
         lifespan=_lifespan,
     )
-    api = APIRouter(prefix=PREFIX)
     for router in ROUTERS:
-        api.include_router(router)
-    app.include_router(api)
+        app.include_router(router, prefix=PREFIX)
     app.include_router(system.probes)
     problems.install(app)
     app.state.roles = {

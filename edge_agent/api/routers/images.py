@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import TypeAdapter
 
 from edge_agent.api.auth import Anyone, Has, Principal
 from edge_agent.api.bodies.fields import Id
@@ -29,12 +30,14 @@ Wait = Annotated[bool, Query(description="Answer when the AI's verdict is durabl
 WaitS = Annotated[float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait for it.")]
 RENDERING_S = 10.0
 THUMBNAIL_S = 20.0
+IMAGE_REPLY = TypeAdapter(ImageReply)
 JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 @router.post(
     "/sessions/{session_id}/items/{item_id}/images",
     status_code=201,
+    response_model=ImageReply,
     openapi_extra=PICTURE_BODY,
     responses={200: {"model": ImageReply}, 202: {"model": ImageReply}},
 )
@@ -44,10 +47,9 @@ def add_image(
     who: Anyone,
     picture: APicture,
     has: Has,
-    response: Response,
     wait: Wait = True,
     wait_s: WaitS = 10.0,
-) -> ImageReply:
+) -> Response:
     """Stores one image of an item; durable when answered.
 
     201 with the AI's verdict, 202 while that is under way (look at the Location), 200 for bytes already here.
@@ -55,12 +57,13 @@ def add_image(
     added = has.intake.add(
         session_id, item_id, picture.data, source=ImageSource.UPLOAD, origin=picture.name, actor=who.actor
     )
-    return _reply(added, who, has, response, wait_s if wait else 0.0)
+    return _reply(added, who, has, wait_s if wait else 0.0)
 
 
 @router.post(
     "/sessions/{session_id}/items/{item_id}/captures",
     status_code=201,
+    response_model=ImageReply,
     responses={200: {"model": ImageReply}, 202: {"model": ImageReply}},
 )
 def capture_image(
@@ -69,16 +72,15 @@ def capture_image(
     body: CaptureRequest,
     who: Anyone,
     has: Has,
-    response: Response,
     wait: Wait = True,
     wait_s: WaitS = 10.0,
-) -> ImageReply:
+) -> Response:
     """Takes a picture with a camera and stores it; answers as an upload does."""
     data = has.cameras.capture(body.camera)
     added = has.intake.add(
         session_id, item_id, data, source=ImageSource.CAMERA, origin=body.camera, actor=who.actor
     )
-    return _reply(added, who, has, response, wait_s if wait else 0.0)
+    return _reply(added, who, has, wait_s if wait else 0.0)
 
 
 @router.get("/images/{image_id}")
@@ -97,13 +99,12 @@ def get_image(image_id: Id, who: Anyone, has: Has) -> ImageBody:
 @router.post(
     "/images/{image_id}/inspect",
     status_code=201,
+    response_model=ImageReply,
     responses={202: {"model": ImageReply}},
 )
-def inspect_image(
-    image_id: Id, who: Anyone, has: Has, response: Response, wait: Wait = True, wait_s: WaitS = 10.0
-) -> ImageReply:
+def inspect_image(image_id: Id, who: Anyone, has: Has, wait: Wait = True, wait_s: WaitS = 10.0) -> Response:
     """Has the AI judge a stored image once more; the verdict is added to the earlier ones."""
-    return _reply(has.intake.inspect_again(image_id, who.actor), who, has, response, wait_s if wait else 0.0)
+    return _reply(has.intake.inspect_again(image_id, who.actor), who, has, wait_s if wait else 0.0)
 
 
 @router.get("/images/{image_id}/original", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
@@ -136,19 +137,18 @@ def get_heatmap(image_id: Id, who: Anyone, has: Has, request: Request) -> Respon
     return _drawn(image_id, "heatmap", who, has, request)
 
 
-def _reply(added: Added, who: Principal, has: Services, response: Response, wait_s: float) -> ImageReply:
+def _reply(added: Added, who: Principal, has: Services, wait_s: float) -> Response:
+    """Written here, on the handler's thread: left to the framework it costs a change of threads."""
     image, is_done, result = added.image, True, None
     try:
         result = added.verdict.result(wait_s)
     except (NotYet, AgentError):  # not durable yet: the image is, and its run goes on or starts again
         is_done = False
-    if not is_done:
-        response.status_code = 202
-    elif added.is_duplicate:
-        response.status_code = 200
-    response.headers["Location"] = f"/api/v1/images/{image.id}"
     hidden = is_blinded(who.role, blind_mode=has.config.blind_mode) and _is_undecided(has, image)
-    return image_reply(image, result, is_done=is_done, is_duplicate=added.is_duplicate, hidden=hidden)
+    reply = image_reply(image, result, is_done=is_done, is_duplicate=added.is_duplicate, hidden=hidden)
+    status = 202 if not is_done else 200 if added.is_duplicate else 201
+    location = {"Location": f"/api/v1/images/{image.id}"}
+    return Response(IMAGE_REPLY.dump_json(reply), status, location, "application/json")
 
 
 def _drawn(
