@@ -18,6 +18,7 @@ import rfc8785
 
 Scalar = str | int | float | None
 
+
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 JSON. Raises rfc8785.CanonicalizationError on NaN, infinity or integers beyond 2^53."""
     return rfc8785.dumps(value)
