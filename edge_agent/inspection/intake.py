@@ -1,11 +1,11 @@
 """An image comes in: durable file, durable row, AI run, durable verdict; in that order, overlapped.
 
 Rules of this file:
-- `begin` hands the bytes to the inference process while they are still on their way to the disk;
-  `finish` makes file and row durable. Only after `finish` may the source (a dropped file, an upload) go.
+- `begin` hands the bytes to the inference process, then to the disk; `finish` makes file and row durable.
+  Only after `finish` may the source (a dropped file, an upload) go. See docs/adr/0010.
 - The row is written only when the whole image has decoded. What does not decode leaves nothing behind.
-- A verdict that is there when the file is durable is written in the row's own transaction; a later one by
-  the recorder. An image in state `inspecting` always has a run under way; after a kill `resume` restarts it.
+- A verdict that comes soon after the row is written in the row's own transaction; a later one by the
+  recorder. An image in state `inspecting` always has a run under way; after a kill `resume` restarts it.
 - A run that crashed or ran out of time is tried again as often as the settings say, then it is ERROR.
 """
 
@@ -65,7 +65,8 @@ from edge_agent.store.records import row_of
 SYNC_THREADS = 4
 PATIENCE_S = 0.015
 """How long the row of a durable file waits, per image, for the verdict: most networks answer in that time, and
-row and verdict are then one transaction. Nobody has been told yet that the image is taken."""
+row and verdict are then one transaction. Nobody has been told yet that the image is taken. The row of a lone image
+waits inside its transaction (and only while nobody else wants to write), a batch before it."""
 
 log = logging.getLogger(__name__)
 
