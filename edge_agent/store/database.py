@@ -230,6 +230,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         "foreign_keys = ON",
         "recursive_triggers = OFF",
         "cache_size = -16000",
+        "temp_store = MEMORY",  # else every statement with triggers may make, write and remove a file
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
