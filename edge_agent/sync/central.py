@@ -91,7 +91,9 @@ class Central:
             return wire.read_push_reply(self._send("POST", "/sync/push", body), request)
 
     def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> Page:
-        params = {"space": space, "cursor": cursor, "epoch": epoch, "max_bytes": max_bytes}
+        params = {"space": space, "cursor": cursor, "max_bytes": max_bytes} | (
+            {"epoch": epoch} if epoch else {}
+        )
         with _understood():
             return wire.read_page(self._send("GET", "/sync/pull", params=params))
 

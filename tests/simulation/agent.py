@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+from edge_agent.sync.link import Link, make_link
+from edge_agent.sync.parts import Parts
 
 from edge_agent.blobs import Blobs, Staged
 from edge_agent.check import run_check
@@ -33,8 +35,6 @@ from edge_agent.store.database import Database, Identity, insert
 from edge_agent.store.schema import open_database
 from edge_agent.sync import enrolment
 from edge_agent.sync.central import Central
-from edge_agent.sync.link import Link, make_link
-from edge_agent.sync.parts import Parts
 from sync_protocol.canonical import sha256_hex
 from tests.simulation.network import CENTRE, Gate
 

@@ -27,7 +27,7 @@ Space = Annotated[str, Query(pattern="^[a-z_]{1,63}$")]
 Table = Annotated[str, Query(pattern="^[a-z_]{1,63}$")]
 Cursor = Annotated[int, Query(ge=0, lt=2**53)]
 Epoch = Annotated[str | None, Query(pattern=UUID_PATTERN)]
-MaxBytes = Annotated[int, Query(ge=1, le=changes.MAX_BYTES)]
+MaxBytes = Annotated[int, Query(ge=1)]
 TimeoutS = Annotated[float, Query(ge=0, le=60)]
 Bucket = Annotated[int, Path(ge=0, le=255)]
 Ids = Annotated[str, Query(min_length=1, max_length=8000)]
@@ -65,7 +65,9 @@ def pull(
     max_bytes: MaxBytes = changes.MAX_BYTES,
 ) -> Response:
     """What changed after the cursor, oldest first."""
-    return exchange.answer(write_page(changes.pull(has.database, space, cursor, epoch, max_bytes)))
+    return exchange.answer(
+        write_page(changes.pull(has.database, space, cursor, epoch, min(max_bytes, changes.MAX_BYTES)))
+    )
 
 
 @router.get("/wait")
