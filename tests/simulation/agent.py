@@ -18,8 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from edge_agent.sync.link import Link, make_link
-from edge_agent.sync.parts import Parts
 
 from edge_agent.blobs import Blobs, Staged
 from edge_agent.check import run_check
@@ -35,6 +33,8 @@ from edge_agent.store.database import Database, Identity, insert
 from edge_agent.store.schema import open_database
 from edge_agent.sync import enrolment
 from edge_agent.sync.central import Central
+from edge_agent.sync.link import Link, make_link
+from edge_agent.sync.parts import Parts
 from sync_protocol.canonical import sha256_hex
 from tests.simulation.network import CENTRE, Gate
 
@@ -197,7 +197,10 @@ class Agent:
         for progress in view.items:
             self._photograph(view, progress.item.id, actor)
             verdict = self._dice.choice([FinalResult.OK, FinalResult.OK, FinalResult.NG])
-            judgement = Judgement(verdict, progress.item.id, reason_code="scratch", notes="確認済み")
+            answers = {"led": verdict is FinalResult.OK}
+            judgement = Judgement(
+                verdict, progress.item.id, reason_code="scratch", notes="確認済み", checks=answers
+            )
             self.sessions.verify(view.session.id, judgement, actor)
         if finish:
             self.sessions.complete(view.session.id, actor)

@@ -41,7 +41,7 @@ class World:
         self.seed, self.dice = seed, random.Random(seed)
         self.now_s = START_S
         self.diary: list[str] = []
-        self.cursors: dict[tuple[str, str | None, int], int] = {}
+        self.cursors: dict[tuple[str, str | None], int] = {}
         self.shelf = Shelf(verifies=self.dice.random() < 0.5)
         self.centre = Centre(ground, lambda: self.now_s, self.dice, self.shelf, folder / "centre")
         self.network = Network(self.dice, self._sent)
