@@ -82,6 +82,15 @@ class Blobs:
         staged.path.unlink(missing_ok=True)
         staged.final.unlink(missing_ok=True)
 
+    def remove(self, file_paths: Sequence[str]) -> None:
+        """Removes files that are safe elsewhere, durably; one that is gone already is no error."""
+        paths = [self.path_of(file_path) for file_path in file_paths]
+        with disk_errors():
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for directory in {path.parent for path in paths if path.parent.is_dir()}:
+                sync_directory(directory)
+
     def discard_drawn(self, image_id: str) -> None:
         """Removes the pictures drawn of an image that was not kept."""
         for ending in DRAWN:

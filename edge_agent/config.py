@@ -74,6 +74,12 @@ class Config(BaseSettings):
     min_free_bytes: int = Field(
         500 * 2**20, ge=0, description="Below this much free disk no new session starts."
     )
+    retention_days: int = Field(
+        30,
+        ge=0,
+        description="Image files stay here for this many days, longer until the centre has proof of them, "
+        "shorter when the disk gets full. At least the days between two backups of the central server.",
+    )
     backup_keep: int = Field(7, ge=0, description="Daily backups kept; 0 = none are made.")
     central_ca_file: Path | None = Field(
         None, description="PEM file of a private certificate authority that vouches for the central server."

@@ -29,6 +29,7 @@ from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.disk import disk_errors
 from edge_agent.events import Events
+from edge_agent.health.gather import percent_used
 from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.dropped import DroppedFiles
 from edge_agent.inspection.intake import Intake
@@ -37,6 +38,7 @@ from edge_agent.lock import data_dir_lock
 from edge_agent.masters.importer import Masters
 from edge_agent.store.schema import open_database
 from edge_agent.sync.parts import Parts
+from edge_agent.sync.retention import Retention
 from edge_agent.sync.sync import Sync
 from edge_agent.upkeep import Upkeep
 
@@ -99,7 +101,14 @@ def running_services(
             )
         )
         stack.callback(sync.close)
-        upkeep = Upkeep(config, clock, database, masters, folders, cameras, pool, sync)
+        retention = Retention(
+            database,
+            blobs,
+            clock,
+            retention_days=config.retention_days,
+            used_percent=lambda: percent_used(config.data_dir),
+        )
+        upkeep = Upkeep(config, clock, database, masters, folders, cameras, pool, sync, retention)
         cameras.reload()
         folders.reload()
         yield Services(

@@ -223,7 +223,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`file_path` is relative to the data directory; `file_size` in bytes."""
+    """`file_path` is relative to the data directory; `file_size` in bytes; `evicted_at`: since then the bytes are at
+    the centre only."""
 
     id: str
     session_id: str
@@ -241,6 +242,7 @@ class Image:
     state: ImageState
     attempts: int
     failure: str | None
+    evicted_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from edge_agent.models import Finding
 from edge_agent.store import outbox, users
 from edge_agent.store.database import Database
 from edge_agent.sync.repair import alarms
+from edge_agent.sync.retention import Retention
 from edge_agent.sync.rounds import refusals
 from edge_agent.sync.sync import Sync
 
@@ -52,10 +53,11 @@ class Upkeep:
         cameras: Cameras,
         pool: InferencePool,
         sync: Sync,
+        retention: Retention,
     ) -> None:
         self._config, self._clock, self._db = config, clock, database
         self._masters, self._folders, self._cameras = masters, folders, cameras
-        self._pool, self._sync = pool, sync
+        self._pool, self._sync, self._retention = pool, sync, retention
         self._backing_up = threading.Lock()
 
     def findings(self) -> list[Finding]:
@@ -135,6 +137,7 @@ class Upkeep:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(job_defaults=defaults)
         scheduler.add_job(self.tidy, "interval", hours=1)
+        scheduler.add_job(self._retention.run, "interval", minutes=10, jitter=60)
         if self._config.backup_keep:
             scheduler.add_job(self.make_backup, "cron", hour=3, jitter=1800)
         scheduler.add_job(self._sync.tick, "interval", seconds=SYNC_EVERY_S, jitter=SYNC_JITTER_S)

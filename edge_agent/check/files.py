@@ -64,7 +64,7 @@ class FileCheck:
         try:
             size, sha256 = digest(path)
         except FileNotFoundError:
-            if stored.uploaded_at is None:  # what the server holds may be evicted here
+            if not self._may_be_gone(stored):
                 yield finding("image-missing", subject, f"{stored.file_path} is not there")
         except OSError as error:
             yield finding("image-unreadable", subject, f"{stored.file_path}: {error.strerror}")
@@ -130,6 +130,10 @@ class FileCheck:
             folders.sort()
             for name in sorted(names):
                 yield Path(directory, name)
+
+    def _may_be_gone(self, stored: StoredFile) -> bool:
+        """Evicted, or perhaps since the row was read: what the centre has verified may go at any moment."""
+        return stored.evicted_at is not None or (self._now_s is not None and stored.uploaded_at is not None)
 
     def _may_still_arrive(self, path: Path) -> bool:
         if self._now_s is None:

@@ -39,6 +39,7 @@ class Facts:
     newest_record_at: str | None = None
     oldest_unsynced_at: str | None = None
     dead_entries: int = 0
+    dead_blobs: int = 0
     server_configured: bool = False
     calibrations: Mapping[str, str] = field(default_factory=dict)
     newest_backup_s: float | None = None
@@ -84,7 +85,8 @@ def _disk(facts: Facts) -> Iterator[Finding]:
                 severity,
                 "data directory",
                 f"The disk is {percent:.0f} % full.",
-                "Free disk space, move old backups elsewhere, or shorten how long images are kept.",
+                "Free disk space or move old backups elsewhere. Images that the centre has are removed by "
+                "themselves, sooner the fuller the disk; `retention_days` says when at the latest.",
             )
             return
 
@@ -215,6 +217,14 @@ def _queue(facts: Facts) -> Iterator[Finding]:
             "synchronisation",
             f"The server refused {facts.dead_entries} changes; they are kept here.",
             "Look at their reasons, mend the cause, and queue them again.",
+        )
+    if facts.dead_blobs:
+        yield Finding(
+            "images-not-sendable",
+            Severity.ERROR,
+            "synchronisation",
+            f"{facts.dead_blobs} pictures cannot be sent to the centre: their files are missing, changed or too large.",
+            "Run `edge-agent check`, restore the files from a backup, then `edge-agent sync dead retry --all`.",
         )
     if not facts.server_configured or facts.oldest_unsynced_at is None:
         return

@@ -50,6 +50,7 @@ def gather(
         first_record_at=pulse.first_record_at,
         oldest_unsynced_at=pulse.oldest_unsynced_at,
         dead_entries=pulse.dead_entries,
+        dead_blobs=pulse.dead_blobs,
         server_configured=server_configured,
         calibrations={row["name"]: row["valid_until"] for row in masters.list_calibrations(reader)},
         newest_backup_s=max(made, default=None),
@@ -70,6 +71,12 @@ def disk_use(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return usage.total, usage.total - usage.free
+
+
+def percent_used(path: Path) -> float:
+    """How full the disk is as the agent's user sees it; 0 when it cannot be told."""
+    total, used = disk_use(path) or (0, 0)
+    return 100 * used / total if total else 0.0
 
 
 def data_dir_mode(path: Path) -> int | None:

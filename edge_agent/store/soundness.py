@@ -42,13 +42,14 @@ class Fault(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file that a row names; `uploaded_at` None = only here."""
+    """A file that a row names; `uploaded_at` None = only here; `evicted_at`: not expected here any more."""
 
     row_id: str
     file_path: str
     size_bytes: int
     sha256: str
     uploaded_at: str | None
+    evicted_at: str | None
 
 
 @contextmanager
@@ -307,7 +308,9 @@ def verdict_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
 
 def image_files(reader: sqlite3.Connection) -> Iterator[StoredFile]:
     """Every image file that must be there, in the order in which they were taken."""
-    sql = "SELECT id, file_path, file_size, sha256, uploaded_at FROM inspection_images ORDER BY id"
+    sql = (
+        "SELECT id, file_path, file_size, sha256, uploaded_at, evicted_at FROM inspection_images ORDER BY id"
+    )
     return (StoredFile(*row) for row in reader.execute(sql))
 
 

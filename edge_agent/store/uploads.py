@@ -112,11 +112,11 @@ def count_dead(reader: sqlite3.Connection) -> int:
     return int(reader.execute("SELECT count(*) FROM blob_uploads WHERE dead_at IS NOT NULL").fetchone()[0])
 
 
-def revive(tx: sqlite3.Connection, sha256: str | None = None) -> int:
-    """These bytes, or all that were given up, are due again; how many."""
+def revive(tx: sqlite3.Connection, *, sha256: str | None = None, code: str | None = None) -> int:
+    """What was given up is due again: these bytes, or all that failed for this reason, or all; how many."""
     sql = """UPDATE blob_uploads SET dead_at = NULL, next_attempt_at = NULL, retry_count = 0
-             WHERE dead_at IS NOT NULL AND ?1 IN ('', sha256)"""
-    return tx.execute(sql, (sha256 or "",)).rowcount
+             WHERE dead_at IS NOT NULL AND coalesce(?1, sha256) = sha256 AND coalesce(?2, error_code) = error_code"""
+    return tx.execute(sql, (sha256, code)).rowcount
 
 
 def doubt(tx: sqlite3.Connection) -> int:

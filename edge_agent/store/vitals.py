@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from edge_agent.store import uploads
+
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
@@ -18,6 +20,7 @@ class Vitals:
     newest_record_at: str | None
     oldest_unsynced_at: str | None
     dead_entries: int
+    dead_blobs: int
 
 
 def vitals(reader: sqlite3.Connection) -> Vitals:
@@ -29,7 +32,13 @@ def vitals(reader: sqlite3.Connection) -> Vitals:
                UNION ALL SELECT max(started_at) FROM inspection_sessions)"""
     ).fetchone()
     dead = reader.execute("SELECT count(*) FROM sync_queue WHERE dead_at IS NOT NULL").fetchone()
-    return Vitals(first[0] if first else None, newest[0], oldest_unsynced_at(reader), dead[0])
+    return Vitals(
+        first[0] if first else None,
+        newest[0],
+        oldest_unsynced_at(reader),
+        dead[0],
+        uploads.count_dead(reader),
+    )
 
 
 def oldest_unsynced_at(reader: sqlite3.Connection) -> str | None:

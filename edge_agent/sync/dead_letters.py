@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_agent.errors import NotFound
 from edge_agent.models import Actor
-from edge_agent.store import audit, dead
+from edge_agent.store import audit, dead, uploads
 from edge_agent.store.database import Database
 from edge_agent.store.dead import DeadEntry
 from edge_agent.store.records import row_of
@@ -31,8 +31,8 @@ def retry_one(database: Database, entry_id: int, actor: Actor) -> None:
 
 
 def retry_many(database: Database, actor: Actor, *, code: str | None = None) -> int:
-    """Queues all of them again, or those with one reason; how many."""
-    count, after_id = 0, 0
+    """Queues all of them again, or those with one reason, also images that were given up; how many."""
+    count, after_id = _retry_images(database, actor, code), 0
     while True:
         with database.read() as reader:
             ids = [entry.id for entry in dead.list_dead(reader, after_id, CHUNK, code=code)]
@@ -42,6 +42,14 @@ def retry_many(database: Database, actor: Actor, *, code: str | None = None) -> 
             revived = dead.revive(tx, ids)
             audit.append(tx, "queue.retry", "sync_queue", code or "all", {"ids": revived})
         count, after_id = count + len(revived), ids[-1]
+
+
+def _retry_images(database: Database, actor: Actor, code: str | None) -> int:
+    with database.write(actor) as tx:
+        count = uploads.revive(tx, code=code)
+        if count:
+            audit.append(tx, "blob.retry", "blob_uploads", code or "all", {"count": count})
+    return count
 
 
 def export(database: Database) -> Iterator[bytes]:

@@ -409,7 +409,7 @@ def test_a_file_that_was_changed_never_leaves(site: Site, size: int) -> None:
     with site.store.database.write() as tx:
         assert uploads.count_dead(tx) == 1
         [dead] = uploads.list_dead(tx, 9)
-        assert (dead.sha256, uploads.revive(tx, dead.sha256)) == (sha256_hex(bad), 1)
+        assert (dead.sha256, uploads.revive(tx, sha256=dead.sha256)) == (sha256_hex(bad), 1)
     file.write_bytes(bad)
     site.drain()
     assert (site.uploaded(), site.troubles()) == ({kept, changed}, [])

@@ -189,7 +189,7 @@ def test_harm_in_the_source_is_reported_and_the_rest_is_saved(
 
 def test_an_uploaded_image_that_was_evicted_is_no_finding(store: Store, tmp_path: Path) -> None:
     with store.database.write() as tx:
-        tx.execute("UPDATE inspection_images SET uploaded_at = ?", (store.clock.now(),))
+        tx.execute("UPDATE inspection_images SET uploaded_at = ?1, evicted_at = ?1", (store.clock.now(),))
     [path] = store.data_dir.glob(f"images/{DAY}/*.png")
     path.unlink()
     assert make(store, tmp_path / "b").findings == ()

@@ -375,12 +375,15 @@ def test_a_harmed_image_is_found(store: Store, harm: Callable[[Path], object], c
     assert found(store) == {(code, subject)}
 
 
-def test_an_uploaded_image_may_be_gone_but_not_changed(store: Store) -> None:
+def test_an_evicted_image_may_be_gone_but_not_changed(store: Store) -> None:
     subject, path = image_of(store)
     with store.database.write() as tx:
         tx.execute("UPDATE inspection_images SET uploaded_at = '2026-11-23T13:00:00.000Z'")
     content = path.read_bytes()
     path.unlink()
+    assert found(store) == {("image-missing", subject)}
+    with store.database.write() as tx:
+        tx.execute("UPDATE inspection_images SET evicted_at = '2026-11-23T14:00:00.000Z'")
     assert check(store) == []
     path.write_bytes(content + b"!")
     assert found(store) == {("image-changed", subject)}

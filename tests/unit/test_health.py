@@ -66,6 +66,7 @@ def test_unknown_facts_are_no_alarm() -> None:
         ({"newest_backup_s": NOON - 2 * DAY - 1}, "backup-too-old"),
         ({"newest_backup_s": None}, "backup-too-old"),
         ({"dead_entries": 1}, "sync-entries-refused"),
+        ({"dead_blobs": 1}, "images-not-sendable"),
         ({"oldest_unsynced_at": to_rfc3339(NOON - DAY - 1)}, "sync-behind"),
     ],
 )

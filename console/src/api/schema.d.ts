@@ -2351,7 +2351,8 @@ export interface components {
         };
         /**
          * Image
-         * @description `file_path` is relative to the data directory; `file_size` in bytes.
+         * @description `file_path` is relative to the data directory; `file_size` in bytes; `evicted_at`: since then the bytes are at
+         *     the centre only.
          */
         Image: {
             /** Attempts */
@@ -2360,6 +2361,8 @@ export interface components {
             captured_at: string;
             /** Captured By */
             captured_by: number | null;
+            /** Evicted At */
+            evicted_at?: string | null;
             /** Failure */
             failure: string | null;
             /** File Path */

@@ -111,6 +111,7 @@ def inspect_image(image_id: Id, who: Anyone, has: Has, wait: Wait = True, wait_s
 def get_original(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
     """The photograph, byte for byte as it came."""
     image = _image(has, image_id)
+    _require_here(image)
     path = has.blobs.path_of(image.file_path)
     return send_file(request, path, image.mime_type, etag=image.sha256, cache=FOR_EVER)
 
@@ -121,6 +122,7 @@ def get_thumbnail(image_id: Id, _who: Anyone, has: Has, request: Request) -> Res
     image = _image(has, image_id)
     path = _derived(has, image_id, "thumbnail")
     if not path.is_file():
+        _require_here(image)
         _draw_thumbnail(has, image)
     return send_file(request, path, "image/jpeg")
 
@@ -210,6 +212,16 @@ def _image(has: Services, image_id: str) -> Image:
     if image is None:
         raise NotFound(f"There is no image {image_id}.", code="unknown-image")
     return image
+
+
+def _require_here(image: Image) -> None:
+    if image.evicted_at is not None:
+        raise NotFound(
+            f"The picture {image.id} was removed here on {image.evicted_at[:10]}; the centre has it.",
+            code="image-evicted",
+            hint="Look at it at the central server, under the sha256 in this answer.",
+            sha256=image.sha256,
+        )
 
 
 def _is_undecided(has: Services, image: Image) -> bool:
