@@ -315,3 +315,17 @@ def _write_video(path: Path) -> None:
     for _ in range(10):
         writer.write(np.full((48, 64, 3), 240, np.uint8))
     writer.release()
+
+
+def test_a_picture_that_is_at_the_centre_only_says_where_to_look(agent: Agent, mika: dict[str, str]) -> None:
+    session = start(agent, mika, "EVICTED")
+    image = upload(agent, mika, session, png(254)).json()["image"]
+    with agent.services.database.write(local=False) as tx:
+        sql = "UPDATE inspection_images SET uploaded_at = ?1, evicted_at = ?1 WHERE id = ?2"
+        tx.execute(sql, ("2026-11-23T12:00:00.000Z", image["id"]))
+    agent.services.blobs.remove([image["file_path"]])
+    answer = agent.client.get(f"{API}/images/{image['id']}/original", headers=mika)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (404, "image-evicted")
+    assert image["sha256"] in str(problem)
+    assert agent.client.get(f"{API}/images/{image['id']}", headers=mika).json()["image"]["evicted_at"]
