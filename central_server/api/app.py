@@ -17,11 +17,21 @@ from fastapi.routing import APIRoute
 from central_server import __version__
 from central_server.api import problems
 from central_server.api.gate import Gate, Places
-from central_server.api.routers import blobs, decisions, devices, health, masters, operators, sync
+from central_server.api.routers import (
+    blobs,
+    decisions,
+    devices,
+    health,
+    history,
+    masters,
+    operators,
+    statistics,
+    sync,
+)
 from central_server.api.services import Services
 
 PREFIX = "/api/v1"
-ROUTERS = (devices.router, sync.router, blobs.router, operators.router, masters.router, decisions.router)
+RESOURCES = (devices, sync, blobs, operators, masters, decisions, history, statistics)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -48,8 +58,8 @@ def bare_app() -> FastAPI:
         lifespan=_lifespan,
     )
     api = APIRouter(prefix=PREFIX)
-    for router in ROUTERS:
-        api.include_router(router)
+    for resource in RESOURCES:
+        api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)
     problems.install(app)

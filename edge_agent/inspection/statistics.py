@@ -10,11 +10,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from math import sqrt
+from typing import TypeVar
 
+C = TypeVar("C", "VerdictCount", "SessionCount")
 Z95 = 1.959963984540054
 
 
@@ -164,6 +166,17 @@ def week_of(day: str) -> str:
     """The ISO week (2026-W48) of a day (YYYY-MM-DD)."""
     year, week, _ = date.fromisoformat(day).isocalendar()
     return f"{year}-W{week:02d}"
+
+
+def grouped(counts: Iterable[C], group_by: str | None) -> list[tuple[str, list[C]]]:
+    """The counts of each group, groups in order; none when nothing was asked for."""
+    if group_by is None:
+        return []
+    name: Callable[[str], str] = week_of if group_by == "week" else str
+    found: dict[str, list[C]] = {}
+    for count in counts:
+        found.setdefault(name(count.group[0]), []).append(count)
+    return sorted(found.items())
 
 
 _PAIRS = (("OK", "OK"), ("OK", "NG"), ("NG", "OK"), ("NG", "NG"))

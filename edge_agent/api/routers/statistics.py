@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal, TypeVar, cast
+from collections.abc import Sequence
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query
 
@@ -17,7 +17,7 @@ from edge_agent.api.bodies.figures import (
     YieldGroup,
     YieldTable,
 )
-from edge_agent.inspection.statistics import SessionCount, VerdictCount, agreement, week_of, yields
+from edge_agent.inspection.statistics import agreement, grouped, yields
 from edge_agent.store.statistics import (
     GroupBy,
     StatisticsFilter,
@@ -27,8 +27,6 @@ from edge_agent.store.statistics import (
 )
 
 router = APIRouter(prefix="/statistics", tags=["statistics"])
-
-C = TypeVar("C", VerdictCount, SessionCount)
 
 
 async def _wanted(
@@ -94,14 +92,3 @@ def columns_of(group_by: str | None) -> Sequence[GroupBy]:
     if group_by is None:
         return ()
     return ("day",) if group_by == "week" else (cast("GroupBy", group_by),)
-
-
-def grouped(counts: Iterable[C], group_by: str | None) -> list[tuple[str, list[C]]]:
-    """The counts of each group, groups in order; none when nothing was asked for."""
-    if group_by is None:
-        return []
-    name: Callable[[str], str] = week_of if group_by == "week" else str
-    found: dict[str, list[C]] = {}
-    for count in counts:
-        found.setdefault(name(count.group[0]), []).append(count)
-    return sorted(found.items())

@@ -576,10 +576,12 @@ CREATE TABLE inspection_sessions_other PARTITION OF inspection_sessions DEFAULT;
 CREATE INDEX idx_inspection_sessions_status_completed ON inspection_sessions (status, completed_at);
 CREATE INDEX idx_inspection_sessions_target ON inspection_sessions (target_id);
 CREATE INDEX idx_inspection_sessions_device ON inspection_sessions (device_id, id);
-CREATE INDEX idx_inspection_sessions_product ON inspection_sessions (product_id, id);
-CREATE INDEX idx_inspection_sessions_user ON inspection_sessions (user_id, id);
-CREATE INDEX idx_inspection_sessions_not_completed ON inspection_sessions (id) WHERE status <> 'COMPLETED';
-CREATE INDEX idx_inspection_sessions_not_ok ON inspection_sessions (id) WHERE final_result <> 'OK';
+CREATE INDEX idx_inspection_sessions_day ON inspection_sessions (work_day, id);
+CREATE INDEX idx_inspection_sessions_product_day ON inspection_sessions (product_id, work_day, id);
+CREATE INDEX idx_inspection_sessions_user_day ON inspection_sessions (user_id, work_day, id);
+CREATE INDEX idx_inspection_sessions_device_day ON inspection_sessions (device_id, work_day, id);
+CREATE INDEX idx_inspection_sessions_not_completed ON inspection_sessions (work_day, id) WHERE status <> 'COMPLETED';
+CREATE INDEX idx_inspection_sessions_not_ok ON inspection_sessions (work_day, id) WHERE final_result <> 'OK';
 
 -- One photograph; its bytes are the object sha256.
 CREATE TABLE inspection_images (
