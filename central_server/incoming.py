@@ -170,7 +170,7 @@ def settle_session(
         if base < state.version:
             settled.conflicts.append(Conflict(change, "device" if is_newer else "server", state.data))
         if base < state.version and not is_newer:
-            settled.results.append(answered(change.op, "superseded"))
+            settled.results.append(answered(change.op, "superseded", detail=state.data))
             continue
         settled.results.append(answered(change.op, "applied"))
         settled.effective = change

@@ -103,7 +103,8 @@ class PushRequest(Message):
 
 
 class OpResult(NamedTuple):
-    """`code` and `detail` say why it was deferred or rejected; the code is one of `codes.CODES`."""
+    """`code` and `detail` say why it was deferred or rejected; the code is one of `codes.CODES`. The detail of one
+    that was superseded is what stands instead, as JSON, as far as the server still knows."""
 
     op_id: Id
     outcome: Outcome

@@ -1,0 +1,136 @@
+"""The whole agent and the real server: enrol, and what is recorded arrives by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from central_server.devices import issue_code
+from central_server.store.database import Database
+from edge_agent.api.app import create_app
+from edge_agent.api.services import Services
+from edge_agent.config import load_config
+from edge_agent.daemon import running_services
+from edge_agent.errors import Conflict
+from edge_agent.models import Actor
+from edge_agent.store import outbox
+from edge_agent.store.database import insert
+from edge_agent.sync import enrolment
+from tests.api_agent import make_bundle
+from tests.central.caller import serving
+from tests.central.devices import CLOCK
+from tests.central.reach import Reach, refused
+from tests.waiting import wait_for
+
+TOMO = Actor("tomo")
+
+
+@pytest.fixture(scope="module")
+def app(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with serving(database, tmp_path_factory.mktemp("central")) as client:
+        yield client
+
+
+@contextmanager
+def agent_on(data_dir: Path, reach: Reach) -> Iterator[Services]:
+    """The parts of an agent; `reach` is its network. The long poll finds nobody."""
+    reach.disturb("/sync/wait", refused, times=1000)
+    config = load_config(data_dir, min_free_bytes=0)
+
+    def open_central(_url: str) -> httpx.Client:
+        return httpx.Client(transport=reach)
+
+    with running_services(config, CLOCK, open_central=open_central) as services:
+        yield services
+
+
+@pytest.fixture(scope="module")
+def agent(app: TestClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Not enrolled, with the bundle's masters."""
+    data_dir = tmp_path_factory.mktemp("agent")
+    with agent_on(data_dir, Reach(app)) as services:
+        services.masters.import_bundle(make_bundle(data_dir / "bundle-source"), Actor("test"))
+        yield services
+
+
+def record(services: Services) -> None:
+    """A target, as a scan makes it."""
+    with services.database.write() as tx:
+        product = tx.execute("SELECT id, product_code FROM inspection_targets_master").fetchone()
+        now, target_id = CLOCK.now(), CLOCK.new_id()
+        row = {"id": target_id, "product_id": product[0], "product_code": product[1], "batch_id": "L1"}
+        row |= {"qr_code": target_id, "serial_no": "", "created_at": now, "updated_at": now}
+        insert(tx, "inspection_targets", row)
+    services.events.publish("target", {"id": target_id})
+
+
+def unsent(services: Services) -> int:
+    with services.database.read() as reader:
+        sql = "SELECT count(*) FROM sync_queue WHERE processed_at IS NULL"
+        return int(reader.execute(sql).fetchone()[0])
+
+
+def test_nothing_is_asked_of_anybody_before_the_device_is_enrolled(agent: Services) -> None:
+    record(agent)
+    assert agent.sync.findings() == []
+    with pytest.raises(Conflict) as caught:
+        agent.sync.run_pass()
+    assert caught.value.code_ == "not-enrolled"
+    assert unsent(agent) == 1
+
+
+@pytest.mark.parametrize(
+    ("server", "code", "status", "problem"),
+    [
+        ("https://central", "AAAA-BBBB-CCCC", 403, "code-invalid"),
+        ("http://central.example", "AAAA-BBBB-CCCC", 422, "tls-required"),
+        ("central", "AAAA-BBBB-CCCC", 422, "server-url-invalid"),
+    ],
+)
+def test_what_cannot_be_enrolled(agent: Services, server: str, code: str, status: int, problem: str) -> None:
+    with TestClient(create_app(agent), base_url="http://localhost") as client:
+        headers = {"Authorization": f"Bearer {agent.install_token}"}
+        answer = client.post("/api/v1/sync/enroll", json={"server": server, "code": code}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, problem)
+    assert agent.sync.enrolment() is None
+    assert not enrolment.token_path(agent.config.data_dir).exists()
+
+
+def test_enrolled_over_the_api_then_everything_goes_by_itself(agent: Services, database: Database) -> None:
+    with agent.sync.running():
+        with TestClient(create_app(agent), base_url="http://localhost") as client:
+            asked = {"server": "https://central", "code": issue_code(database, CLOCK, "Plant 1", 3600).code}
+            headers = {"Authorization": f"Bearer {agent.install_token}"}
+            answer = client.post("/api/v1/sync/enroll", json=asked, headers=headers)
+        assert (answer.status_code, answer.json()["site"]) == (200, "Plant 1")
+        wait_for(lambda: unsent(agent) == 0)
+        record(agent)
+        wait_for(lambda: unsent(agent) == 0)
+
+        agent.sync.pause(TOMO)
+        record(agent)
+        assert [found.code for found in agent.sync.findings()] == ["sync-paused"]
+        with pytest.raises(Conflict):
+            agent.sync.run_pass()
+        assert unsent(agent) == 1
+        agent.sync.resume(TOMO)
+        wait_for(lambda: unsent(agent) == 0)
+    assert agent.sync.findings() == []
+
+
+def test_acknowledged_entries_are_purged_from_the_start_only_and_the_check_stays_clean(
+    agent: Services,
+) -> None:
+    assert unsent(agent) == 0
+    record(agent)
+    with agent.database.write() as tx:
+        assert outbox.purge(tx, "9999") == 3
+        assert outbox.purge(tx, "9999") == 0
+    with agent.database.read() as reader:
+        assert reader.execute("SELECT count(*) FROM sync_queue").fetchone()[0] == 1
+    assert [found.code for found in agent.check() if found.code.startswith("queue")] == []

@@ -1,0 +1,53 @@
+"""The thread that does one thing again and again."""
+
+from __future__ import annotations
+
+import logging
+import queue
+
+import pytest
+
+from edge_agent.sync import loop
+from edge_agent.sync.loop import Loop
+
+LONG_S = 30.0
+
+
+def test_it_works_when_started_when_woken_and_when_the_wait_is_over() -> None:
+    calls: queue.Queue[int] = queue.Queue()
+    waits = [0.0, 0.001, None, None]
+
+    def work() -> float | None:
+        calls.put(len(waits))
+        return waits.pop(0) if waits else None
+
+    made = Loop("test", work)
+    made.start()
+    assert [calls.get(timeout=LONG_S) for _ in range(3)] == [4, 3, 2]
+    made.wake()
+    assert calls.get(timeout=LONG_S) == 1
+    made.close(LONG_S)
+    assert calls.empty()
+
+
+def test_a_fault_nobody_foresaw_is_told_and_does_not_end_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "AFTER_A_FAULT_S", 0.001)
+    calls: queue.Queue[None] = queue.Queue()
+
+    def work() -> float | None:
+        calls.put(None)
+        if calls.qsize() == 1:
+            raise ZeroDivisionError
+        return None
+
+    made = Loop("test", work)
+    with caplog.at_level(logging.ERROR):
+        made.start()
+        while calls.qsize() < 2:
+            calls.get(timeout=LONG_S)
+            calls.put(None)
+            calls.put(None)
+        made.close(LONG_S)
+    assert "nobody foresaw" in caplog.text
