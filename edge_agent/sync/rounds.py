@@ -33,7 +33,7 @@ from sync_protocol.checksums import ChecksumMismatch
 from sync_protocol.messages import Page
 from sync_protocol.tables import SPACES
 
-PAGE_BYTES = 4 << 20
+PAGE_BYTES = 1 << 20
 FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, 3600.0
 MAX_PAGES = 500
 """Of a refused round; more are dropped and the round is pulled again, each row once."""

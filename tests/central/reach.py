@@ -103,6 +103,15 @@ def flipped(request: httpx.Request, through: Through) -> httpx.Response:
     return through(httpx.Request(request.method, request.url, headers=request.headers, content=bytes(body)))
 
 
+def flipped_reply(request: httpx.Request, through: Through) -> httpx.Response:
+    answer = through(request)
+    body = bytearray(b"".join(answer.stream))  # type: ignore[arg-type]
+    body[len(body) // 2] ^= 1
+    return httpx.Response(
+        answer.status_code, headers=dict(answer.headers), stream=httpx.ByteStream(bytes(body))
+    )
+
+
 def truncated(request: httpx.Request, _: Through) -> httpx.Response:
     raise httpx.WriteError("broken pipe", request=request)
 
