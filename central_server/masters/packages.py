@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from central_server.masters.present import ASSETS, read_present
+from central_server.objects import object_key
+from central_server.store import files
 from central_server.store import masters as store
 from central_server.store.database import Connection, Database
 from edge_agent.archive import no_progress, pack, unpack
@@ -31,6 +33,7 @@ from edge_agent.masters.changes import ITEMS, MODELS, PIPELINES, Present, derive
 from edge_agent.masters.packages import file_sha256, install_apart, is_same
 from edge_agent.masters.verify import check_models
 from edge_agent.models import ModelPackage
+from sync_protocol.messages import Blob
 
 MAX_ASSET_BYTES = 64 << 20
 SPACE = "masters"
@@ -113,17 +116,20 @@ class Packages:
         return sha256
 
     def keep(self, path: Path, sha256: str) -> None:
-        """Stores a file as the object of its checksum, unless it is there. Raises Unavailable."""
-        if self._objects.look(sha256)[0] == "verified":
-            return
-        self._objects.put_file(path, sha256)
-        found, _ = self._objects.look(sha256)
+        """Stores a file as the object of its checksum, unless it is there; devices may then have it once a master
+        names it. Raises Unavailable."""
+        found, size = self._objects.look(sha256)
+        if found != "verified":
+            self._objects.put_file(path, sha256)
+            found, size = self._objects.look(sha256)
         if found != "verified":
             raise Unavailable(
                 f"The object store says {found} of an object just stored ({sha256}).",
                 code="store-unavailable",
                 hint="Check the object store's health, then try again; no row was changed.",
             )
+        with self._database.write() as tx:
+            files.record(tx, [Blob(sha256=sha256, size=size)], [object_key(sha256)])
 
     def fetch(self, sha256: str, target: Path) -> None:
         """Writes the object's bytes to `target`. Raises Damaged (`object-damaged`), Refused, Unavailable."""

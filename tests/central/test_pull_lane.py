@@ -252,9 +252,8 @@ def test_a_session_that_differs_is_settled(line: Site) -> None:
     session_id = inspect(line)
     change(line, session_id)
     line.pass_once()
-    line.at_centre(
-        "UPDATE inspection_sessions SET row_sha256 = insert_sha256, status = 'PENDING', version = 1"
-    )
+    line.at_centre("""UPDATE inspection_sessions SET row_sha256 = insert_sha256, status = 'PENDING', version = 1,
+                      updated_at = started_at - interval '1 second'""")
     assert {one.kind for one in line.compare().differences} == {Kind.DIFFERS}
     assert line.mend().queued == 1
     line.pass_once()
