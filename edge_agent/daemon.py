@@ -37,9 +37,12 @@ from edge_agent.inspection.sessions import Sessions
 from edge_agent.lock import data_dir_lock
 from edge_agent.masters.importer import Masters
 from edge_agent.store.schema import open_database
+from edge_agent.sync.jobs import Jobs
+from edge_agent.sync.pace import Meter
 from edge_agent.sync.parts import Parts
 from edge_agent.sync.retention import Retention
 from edge_agent.sync.sync import Sync
+from edge_agent.sync.work import Bench
 from edge_agent.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -101,6 +104,9 @@ def running_services(
             )
         )
         stack.callback(sync.close)
+        meter, jobs = Meter(clock), Jobs(clock)
+        events.subscribe(meter.heard)
+        stack.callback(jobs.close)
         retention = Retention(
             database,
             blobs,
@@ -124,6 +130,8 @@ def running_services(
             cameras=cameras,
             folders=folders,
             sync=sync,
+            bench=Bench(config, clock, database, blobs, masters.arrivals, sync, meter),
+            jobs=jobs,
             findings=upkeep.findings,
             check=upkeep.check,
             make_backup=upkeep.make_backup,

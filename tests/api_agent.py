@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -51,10 +52,16 @@ class Agent:
 
 
 @contextmanager
-def open_agent(data_dir: Path, *, with_bundle: bool = True, **settings: Any) -> Iterator[Agent]:
+def open_agent(
+    data_dir: Path,
+    *,
+    with_bundle: bool = True,
+    open_central: Callable[[str], httpx.Client] | None = None,
+    **settings: Any,
+) -> Iterator[Agent]:
     """An agent with one user of each role and, if wanted, the bundle's product PLATE (items look, led)."""
     config = load_config(data_dir, **{"min_free_bytes": 0, "review_share": 0.0, **settings})
-    with running_services(config, Clock()) as services:
+    with running_services(config, Clock(), open_central=open_central) as services:
         _add_people(services.database)
         if with_bundle:
             services.masters.import_bundle(make_bundle(data_dir / "bundle-source"), Actor("test"))

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from central_server.cli import counts, devices, kinds, masters, serve, state
+from central_server.cli import counts, devices, kinds, masters, serve, state, sync
 from central_server.cli.options import Options
 from central_server.errors import ServerError, Unavailable
 from edge_agent.cli.exits import Exit
@@ -53,6 +53,7 @@ for name, group in kinds.groups().items():
     app.add_typer(group, name=name)
 app.add_typer(masters.assets, name="asset")
 app.add_typer(counts.app, name="counts")
+app.add_typer(sync.app, name="sync")
 app.add_typer(state.epoch, name="epoch")
 
 

@@ -17,6 +17,7 @@ from edge_agent.api.problems import from_http, problem_response
 MAX_JSON_BYTES = 1 << 20
 MAX_PICTURE_BYTES = 25_000_000
 MAX_PACKAGE_BYTES = 600 << 20
+MAX_ACK_BYTES = 64 << 20
 BY_LAST_PART = {
     "images": MAX_PICTURE_BYTES,
     "picture": MAX_PICTURE_BYTES,
@@ -24,6 +25,7 @@ BY_LAST_PART = {
     "measure": MAX_PICTURE_BYTES,
     "import": MAX_PACKAGE_BYTES,
     "install": MAX_PACKAGE_BYTES,
+    "import-ack": MAX_ACK_BYTES,
 }
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from edge_agent.inspection.intake import Intake
     from edge_agent.inspection.sessions import Sessions
     from edge_agent.masters.importer import Masters
+    from edge_agent.sync.jobs import Jobs
     from edge_agent.sync.sync import Sync
+    from edge_agent.sync.work import Bench
 
 
 class MakeBackup(Protocol):
@@ -38,7 +40,7 @@ class MakeBackup(Protocol):
 class Services:
     """`findings` is what is wrong right now (cheap), `check` looks at everything (slow), `make_backup`
     writes a verified backup (into a folder named or its own) and describes it, `scheduled` runs the
-    periodic jobs while its block does."""
+    periodic jobs while its block does, `jobs` what people start on the synchronisation with what is on `bench`."""
 
     config: Config
     clock: Clock
@@ -52,6 +54,8 @@ class Services:
     cameras: Cameras
     folders: Folders
     sync: Sync
+    bench: Bench
+    jobs: Jobs
     findings: Callable[[], list[Finding]]
     check: Callable[[], Iterable[Finding]]
     make_backup: MakeBackup

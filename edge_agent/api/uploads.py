@@ -107,8 +107,18 @@ def kept_file(data_dir: Path, data: bytes) -> Iterator[Path]:
         yield path
 
 
+async def read_ack(request: Request) -> bytes:
+    """Raises Refused: `ack-missing` (422)."""
+    principal_of(request)
+    data = await request.body()
+    if not data:
+        raise Refused("No file was sent.", "ack-missing", 422)
+    return data
+
+
 APicture = Annotated[Picture, Depends(read_picture)]
 APackage = Annotated[Path, Depends(read_package)]
+AnAck = Annotated[bytes, Depends(read_ack)]
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 PICTURE_BODY: dict[str, Any] = {
@@ -127,6 +137,9 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 PACKAGE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/zip": _BINARY}}}
+ACK_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}
+}
 MODEL_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/zip": _BINARY, ONNX_TYPE: _BINARY}}
 }

@@ -12,17 +12,24 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_agent.cli import sync_stick
 from edge_agent.cli.connection import quoted
 from edge_agent.cli.exits import Exit
 from edge_agent.cli.options import AsJson, Cursor, Limit, agent
 from edge_agent.cli.output import emit_facts, emit_json, emit_table
 from edge_agent.cli.sync_dead import app as dead
+from edge_agent.cli.sync_jobs import carry_out, exit_of
 from edge_agent.cli.sync_words import age, amount, size
+from edge_agent.errors import BadInput
 
 app = typer.Typer(help="The way to the central server: what waits, and why.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
+app.command()(sync_stick.export)
+app.command()(sync_stick.import_ack)
 
 AfterId = Annotated[int, typer.Option("--after", min=0, help="`next_after_id` of the page before.")]
+TABLES = ("space", "table", "rows", "buckets", "is_behind")
+DIFFERENCES = ("space", "table", "row_id", "kind", "is_fault")
 QUEUE = ("id", "priority", "entity_type", "entity_id", "operation", "created_at", "retry_count", "error_code")
 CONFLICTS = ("id", "created_at", "entity_type", "entity_id", "kept", "reason")
 
@@ -76,6 +83,106 @@ def condition(lane: Mapping[str, Any]) -> str:
 
 def failing(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [lane for lane in document["engine"] if lane["error"] is not None]
+
+
+@app.command()
+def now(context: typer.Context, as_json: AsJson = False) -> int:
+    """Sends and fetches everything now, whatever the lanes wait for; Ctrl-C stops it at any time."""
+    with agent(context) as connection:
+        result = carry_out(connection, "run", None, "Synchronising")
+    if result is not None:
+        emit_json(result) if as_json else emit_facts(
+            {
+                "sent": f"{result['rows']:,} rows, {size(result['image_bytes'])} of photographs",
+                "left": f"{result['rows_left']:,} rows, {result['images_left']:,} photographs",
+            }
+        )
+    return exit_of(result)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Freeze every row again, hash every file, ask for every photograph."),
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Compares what is here with what the server has. Changes nothing; exit 9 when they differ."""
+    with agent(context) as connection:
+        result = carry_out(connection, "verify", {"deep": deep}, "Comparing")
+    if result is None:
+        return exit_of(result)
+    if as_json:
+        emit_json(result)
+    else:
+        emit_table(TABLES, result["tables"], empty="nothing to compare")
+        emit_table(DIFFERENCES, result["differences"], empty="Both sides hold the same.")
+    return Exit.DONE if result["is_clean"] else Exit.FINDINGS
+
+
+@app.command()
+def repair(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Mends what differs: fetches anew, queues and uploads again. Exit 9 when something is left for a person."""
+    with agent(context) as connection:
+        result = carry_out(connection, "repair", {"dry_run": dry_run}, "Mending")
+    return _mended(result, as_json=as_json)
+
+
+@app.command()
+def resync(
+    context: typer.Context,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="Only this one; may be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every table.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Fetches tables anew and queues what the server lacks. Safe at any moment; discards nothing unsent."""
+    if bool(table) == everything:
+        raise BadInput(
+            "Name tables, or --all.",
+            code="resync-unclear",
+            hint="See `edge-agent sync verify` for their names.",
+        )
+    with agent(context) as connection:
+        result = carry_out(connection, "resync", {"tables": table or None}, "Beginning again")
+    return _mended(result, as_json=as_json)
+
+
+def _mended(result: Mapping[str, Any] | None, *, as_json: bool) -> int:
+    if result is None:
+        return exit_of(result)
+    if as_json:
+        emit_json(result)
+    else:
+        emit_facts({name: value for name, value in result.items() if not isinstance(value, list)})
+        emit_table(DIFFERENCES, result["left"], empty="Nothing is left for a person.")
+        print("\n".join(result["problems"]), end="")
+    return Exit.DONE if result["is_complete"] else Exit.FINDINGS
+
+
+@app.command()
+def pause(context: typer.Context, as_json: AsJson = False) -> None:
+    """Nothing is sent or fetched until `resume`; what is recorded meanwhile waits."""
+    _switch(context, "pause", "paused", as_json=as_json)
+
+
+@app.command()
+def resume(context: typer.Context, as_json: AsJson = False) -> None:
+    """Goes on, at once."""
+    _switch(context, "resume", "goes on", as_json=as_json)
+
+
+def _switch(context: typer.Context, path: str, said: str, *, as_json: bool) -> None:
+    with agent(context) as connection:
+        reply = connection.post(f"/sync/{path}")
+    emit_json(reply) if as_json else print(f"The synchronisation {said}.")
 
 
 @app.command("queue")

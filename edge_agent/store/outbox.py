@@ -78,6 +78,13 @@ def entries(reader: sqlite3.Connection, ids: Collection[int]) -> list[tuple[obje
     return [tuple(row) for row in reader.execute(sql, (json.dumps(list(ids)),))]
 
 
+def ids_of(reader: sqlite3.Connection, op_ids: Collection[str]) -> list[int]:
+    """The entries of these operations that are not acknowledged, oldest first."""
+    sql = """SELECT id FROM sync_queue WHERE op_id IN (SELECT value FROM json_each(?)) AND processed_at IS NULL
+             ORDER BY id"""
+    return [row[0] for row in reader.execute(sql, (json.dumps(list(op_ids)),))]
+
+
 def _rows_above(reader: sqlite3.Connection, ids: Collection[int]) -> set[int]:
     """The ready entries of the inspections that these belong to, up to the last of these."""
     sql = f"""

@@ -96,6 +96,19 @@ def images_waiting(reader: sqlite3.Connection) -> WaitingImages:
     return WaitingImages(count, size, count == COUNT_LIMIT)
 
 
+def count_ready(reader: sqlite3.Connection) -> int:
+    """All entries that may be sent at once, to the last; counted along their index."""
+    sql = """SELECT count(*) FROM sync_queue INDEXED BY idx_sync_queue_ready
+             WHERE processed_at IS NULL AND dead_at IS NULL AND held_by IS NULL AND next_attempt_at IS NULL"""
+    return int(reader.execute(sql).fetchone()[0])
+
+
+def bytes_not_uploaded(reader: sqlite3.Connection) -> int:
+    """Of all photographs the object store has not verified."""
+    sql = "SELECT coalesce(sum(file_size), 0) FROM inspection_images WHERE uploaded_at IS NULL"
+    return int(reader.execute(sql).fetchone()[0])
+
+
 def unsent_ids(reader: sqlite3.Connection, after_id: int, limit: int) -> list[int]:
     """What the server does not have and did not refuse, in the order in which it was made, after `after_id`."""
     sql = """SELECT id FROM sync_queue INDEXED BY idx_sync_queue_unprocessed

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edge_agent import __version__
 from edge_agent.clock import Clock
 from edge_agent.disk import disk_errors, sync_directory
-from edge_agent.errors import Denied
+from edge_agent.errors import Conflict, Denied
 from edge_agent.models import Actor
 from edge_agent.store import audit, settings, sync_states
 from edge_agent.store.database import Database
@@ -121,3 +121,11 @@ def read_token(data_dir: Path) -> str:
         return token_path(data_dir).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def not_enrolled() -> Conflict:
+    return Conflict(
+        "This device is not enrolled with any server.",
+        code="not-enrolled",
+        hint="Enrol it with a code from the server's operator (`edge-agent enroll`).",
+    )

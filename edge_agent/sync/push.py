@@ -148,6 +148,28 @@ def settle(ops: Sequence[PushOp], results: Iterable[OpResult]) -> Settlement:
     )
 
 
+def conflict_of(op: PushOp, result: OpResult, conflict_id: str, now: str) -> dict[str, Any]:
+    """The `conflict_log` row of a change that met a newer one at the server."""
+    return {
+        "id": conflict_id,
+        "entity_type": op.entity_type,
+        "entity_id": op.entity_id,
+        "kept": "server",
+        "local_data": op.data,
+        "server_data": result.detail if _is_json(result.detail) else "{}",
+        "reason": "superseded",
+        "created_at": now,
+    }
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def is_about_the_batch(error: SyncFailed) -> bool:
     """Whether fewer entries may get through: too much at once, or one of them is refused."""
     return error.kind is Kind.PERMANENT or error.code_ == "batch-too-large"

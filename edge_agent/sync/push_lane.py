@@ -14,8 +14,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.store import outbox, sync_states
 from edge_agent.store.database import Database, insert
@@ -29,6 +27,7 @@ from edge_agent.sync.push import (
     Claimed,
     Pace,
     Settlement,
+    conflict_of,
     is_about_the_batch,
     is_final,
     overtaking,
@@ -36,7 +35,7 @@ from edge_agent.sync.push import (
     read_entries,
     settle,
 )
-from sync_protocol.messages import OpResult, PushOp, PushReply, PushRequest
+from sync_protocol.messages import PushOp, PushReply, PushRequest
 
 MAX_REFUSED_IN_A_ROW = 10
 NEEDED_AT_MOST = 8
@@ -139,7 +138,7 @@ class PushLane:
                 outbox.acknowledge(tx, done, request.incarnation, reply.ack, now)
             outbox.set_aside(tx, self._aside(tx, settlement), now)
             for op, result in settlement.superseded:
-                insert(tx, "conflict_log", self._conflict(op, result, now))
+                insert(tx, "conflict_log", conflict_of(op, result, self._clock.new_id(), now))
             after = device.after_push(standing, reply, max(done, default=0))
             sync_states.put(tx, device.STATE, after.document())
         if settlement.dead:
@@ -162,18 +161,6 @@ class PushLane:
 
     def _delay_s(self, attempts: int) -> float:
         return backoff.delay_s(Kind.TRANSIENT, attempts, backoff.share_of(self._clock.random(4)))
-
-    def _conflict(self, op: PushOp, result: OpResult, now: str) -> dict[str, Any]:
-        return {
-            "id": self._clock.new_id(),
-            "entity_type": op.entity_type,
-            "entity_id": op.entity_id,
-            "kept": "server",
-            "local_data": op.data,
-            "server_data": result.detail if _is_json(result.detail) else "{}",
-            "reason": "superseded",
-            "created_at": now,
-        }
 
     # ── refusals ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -221,11 +208,3 @@ class PushLane:
 def _told(settlement: Settlement) -> tuple[int, str]:
     op, result = settlement.dead[0]
     return len(settlement.dead), f"{op.entity_type} {op.entity_id}: {result.code}"
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True

@@ -16,6 +16,7 @@ from edge_agent.clock import from_rfc3339
 from edge_agent.messages import catalogue
 from edge_agent.store import conflicts, dead, queue, settings, spaces, sync_states
 from edge_agent.store.queue import Lane, WaitingImages
+from edge_agent.sync import enrolment
 from edge_agent.sync.backoff import Breaker, breaker
 from edge_agent.sync.lane import Kind, read_state
 from edge_agent.sync.pace import Pace
@@ -91,23 +92,23 @@ class SyncStatus:
     pace: Pace
 
 
-def read_status(
-    reader: sqlite3.Connection, now_s: float, *, language: str = "en", pace: Pace | None = None
-) -> SyncStatus:
+def read_status(reader: sqlite3.Connection, now_s: float, *, language: str = "en") -> SyncStatus:
     """The state as of the reader's commit; `now_s` Unix seconds."""
     rows = {row.space: row for row in spaces.list_all(reader)}
-    enrolment = settings.get(reader, "sync.enrolment") or {}
+    enrolled = enrolment.read(reader)
     lanes, images = queue.lanes(reader), queue.images_waiting(reader)
     engine = [_lane(name, row.detail, now_s, language) for name, row in rows.items() if name.startswith(LANE)]
     is_paused = bool(rows["paused"].detail.get("is_paused")) if "paused" in rows else False
     oldest_at = min((lane.oldest_at for lane in lanes), default=None)
     is_waiting = bool(lanes or images.waiting)
     return SyncStatus(
-        summary=summarise(engine, is_configured=bool(enrolment), is_paused=is_paused, is_waiting=is_waiting),
-        is_configured=bool(enrolment),
+        summary=summarise(
+            engine, is_configured=enrolled is not None, is_paused=is_paused, is_waiting=is_waiting
+        ),
+        is_configured=enrolled is not None,
         is_paused=is_paused,
-        server=enrolment.get("server"),
-        site=enrolment.get("site"),
+        server=enrolled.server if enrolled else None,
+        site=enrolled.site if enrolled else None,
         device_id=str(settings.get(reader, "device.id")),
         oldest_at=oldest_at,
         oldest_age_s=None if oldest_at is None else max(0.0, now_s - from_rfc3339(oldest_at)),
@@ -121,7 +122,7 @@ def read_status(
             for row in map(rows.__getitem__, sync_states.cursors(reader))
         ],
         engine=engine,
-        pace=pace or Pace(),
+        pace=Pace(),
     )
 
 

@@ -152,11 +152,7 @@ class Sync:
 
         found = self.enrolment()
         if found is None:
-            raise Conflict(
-                "This device is not enrolled with any server.",
-                code="not-enrolled",
-                hint="Enrol it with a code from the server's operator (`edge-agent enroll`).",
-            )
+            raise enrolment.not_enrolled()
         parts = self._parts
         with parts.database.read() as reader:
             device_id = str(settings.get(reader, "device.id"))

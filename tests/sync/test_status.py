@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from edge_agent.clock import to_rfc3339
+from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.events import Events
 from edge_agent.store import queue, sync_states
 from edge_agent.store.queue import COUNT_LIMIT
 from edge_agent.sync.backoff import after_failure, after_success
 from edge_agent.sync.lane import Kind, LaneState, SyncFailed
-from edge_agent.sync.pace import Pace, Sample, add, pace
+from edge_agent.sync.pace import Meter, Pace, Sent, pace
 from edge_agent.sync.status import SyncStatus, read_status, summarise
-from tests.store_factory import NOON, Store
+from tests.store_factory import NOON, Store, Ticking
 
 
 @pytest.fixture
@@ -149,18 +150,29 @@ def test_listing_never_walks_what_was_acknowledged(store: Store) -> None:
 # ── pace ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_pace_is_what_really_went() -> None:
-    samples = add(add((), Sample(0.0, 1000, 5000)), Sample(10.0, 400, 1000))
-    assert pace(samples) == Pace(rows_per_s=60.0, bytes_per_s=400.0, eta_s=400 / 60)
+def test_the_pace_is_what_really_went_and_the_slower_of_rows_and_bytes_decides() -> None:
+    sent = (Sent(0.0, 300, 0), Sent(5.0, 300, 4000))
+    assert pace(sent, 10.0, 120, 4000) == Pace(rows_per_s=60.0, bytes_per_s=400.0, eta_s=10.0)
+    assert pace(sent, 10.0, 0, 0).eta_s == 0.0
 
 
-def test_the_slower_of_rows_and_bytes_decides_and_standstill_has_no_end() -> None:
-    assert pace((Sample(0, 100, 1000), Sample(10, 50, 990))).eta_s == 990
-    assert pace((Sample(0, 100, 1000), Sample(10, 50, 1000))).eta_s is None
-    assert pace((Sample(0, 100, 10), Sample(10, 0, 0))).eta_s == 0
+def test_what_does_not_move_has_no_end() -> None:
+    assert pace((Sent(0.0, 10, 0),), 5.0, 10, 10).eta_s is None
+    assert pace((), 5.0, 10, 10) == Pace()
 
 
-def test_what_is_long_past_does_not_count() -> None:
-    samples = add((Sample(0, 100, 0), Sample(15, 90, 0)), Sample(30, 60, 0))
-    assert [one.at_s for one in samples] == [15, 30]
-    assert pace((Sample(0, 1, 1),)) == Pace()
+def test_one_batch_is_no_rate_and_what_is_long_past_does_not_count() -> None:
+    assert pace((Sent(0.0, 100, 0),), 0.001, 0, 0).rows_per_s == 100
+    assert pace((Sent(0.0, 100, 0), Sent(25.0, 10, 0)), 30.0, 0, 0).rows_per_s == 2
+
+
+def test_the_meter_hears_both_lanes_and_nothing_else() -> None:
+    now = Ticking(0.0)
+    meter, events = Meter(Clock(monotonic=now)), Events()
+    events.subscribe(meter.heard)
+    events.publish("sync", {"lane": "push", "rows": 10, "bytes": 999})
+    events.publish("sync", {"lane": "blobs", "blobs": 2, "bytes": 500})
+    events.publish("sync", {"lane": "pull", "rows": 5})
+    events.publish("verdict", {"id": "x"})
+    assert (meter.total.rows, meter.total.bytes) == (10, 500)
+    assert meter.pace(0, 0).rows_per_s is not None

@@ -69,7 +69,9 @@ LAYERS[12] += ["central_server.parcels"]
 LAYERS[17] += ["central_server.api"]
 LAYERS[18] += ["central_server.embedded"]
 LAYERS[19] += ["central_server.daemon"]
-LAYERS[20] += [f"edge_agent.cli.{name}" for name in ("bad_settings", "exits", "output", "process")]
+LAYERS[20] += [
+    f"edge_agent.cli.{name}" for name in ("bad_settings", "exits", "output", "process", "progress")
+]
 LAYERS[21] += ["central_server.cli"]
 # What the centre may use of the edge (docs/adr/0009): what decides whether masters are acceptable must be one code.
 SHARED = (
@@ -78,6 +80,7 @@ SHARED = (
     "edge_agent.cli.exits",
     "edge_agent.cli.output",
     "edge_agent.cli.process",
+    "edge_agent.cli.progress",
     "edge_agent.clock",
     "edge_agent.disk",
     "edge_agent.errors",

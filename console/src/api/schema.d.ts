@@ -1412,6 +1412,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sync/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Export Queue
+         * @description Begins to write the unsent queue with its photographs to a file, for a stick; the queue stays as it is.
+         */
+        post: operations["export_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/import-ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Ack
+         * @description Settles what the server says it took in from a stick; only what it names, and only if it proves itself.
+         */
+        post: operations["import_ack"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/jobs/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Job
+         * @description How far it is; with `wait_s`, as soon as it is past `after_revision`, or when that time is up.
+         */
+        get: operations["get_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/jobs/{job_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Job
+         * @description Stops it at its next step; what it did so far is done.
+         */
+        post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause Sync
+         * @description No pass begins until it is resumed; what is recorded meanwhile waits.
+         */
+        post: operations["pause_sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sync/queue": {
         parameters: {
             query?: never;
@@ -1432,6 +1532,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sync/repair": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Repair Sync
+         * @description Begins to mend what differs: fetches anew, queues again, uploads again; or only says what it would do.
+         */
+        post: operations["repair_sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume Sync
+         * @description Passes are made again, the first at once.
+         */
+        post: operations["resume_sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/resync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resync Tables
+         * @description Begins again with some tables or all of them; safe at any moment, and nothing unsent is discarded.
+         */
+        post: operations["resync_tables"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run Sync
+         * @description Begins a whole pass now, whatever the lanes wait for.
+         */
+        post: operations["run_sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sync/status": {
         parameters: {
             query?: never;
@@ -1446,6 +1626,26 @@ export interface paths {
         get: operations["get_sync_status"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sync/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify Sync
+         * @description Begins to compare what is here with what the server has; changes nothing.
+         */
+        post: operations["verify_sync"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2147,6 +2347,14 @@ export interface components {
             site: string;
         };
         /**
+         * ExportRequest
+         * @description `file`: where to write the unsent queue, an absolute path that is not there yet.
+         */
+        ExportRequest: {
+            /** File */
+            file: string;
+        };
+        /**
          * FinalResult
          * @description What a person says of one item or one session.
          * @enum {string}
@@ -2544,6 +2752,52 @@ export interface components {
             updated_at: string;
         };
         /**
+         * Job
+         * @description `revision` grows with every change, so a watcher can wait for the next one.
+         */
+        Job: {
+            error?: components["schemas"]["JobError"] | null;
+            /** Finished At */
+            finished_at: string | null;
+            /** Id */
+            id: string;
+            kind: components["schemas"]["JobKind"];
+            phase: components["schemas"]["JobPhase"];
+            progress: components["schemas"]["Progress"];
+            /** Result */
+            result?: {
+                [key: string]: unknown;
+            } | null;
+            /** Revision */
+            revision: number;
+            /** Started At */
+            started_at: string;
+        };
+        /**
+         * JobError
+         * @description As in a problem document; the CLI ends with `exit_code`.
+         */
+        JobError: {
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+            /** Exit Code */
+            exit_code: number;
+            /** Hint */
+            hint: string;
+        };
+        /**
+         * JobKind
+         * @enum {string}
+         */
+        JobKind: "run" | "verify" | "repair" | "resync" | "export";
+        /**
+         * JobPhase
+         * @enum {string}
+         */
+        JobPhase: "running" | "done" | "failed" | "cancelled";
+        /**
          * Lane
          * @description Entries of one priority (100 verdicts of people and NGs, 50 the rest) that wait to be sent.
          *
@@ -2739,7 +2993,7 @@ export interface components {
         };
         /**
          * Pace
-         * @description None: not known yet, or nothing moves.
+         * @description None: nothing was sent lately, or there is no telling.
          */
         Pace: {
             /** Bytes Per S */
@@ -2755,6 +3009,11 @@ export interface components {
             new_password: string;
             /** Old Password */
             old_password: string;
+        };
+        /** PauseReply */
+        PauseReply: {
+            /** Is Paused */
+            is_paused: boolean;
         };
         /**
          * PictureScanReply
@@ -2895,6 +3154,40 @@ export interface components {
         ProductList: {
             /** Products */
             products: components["schemas"]["Product"][];
+        };
+        /**
+         * Progress
+         * @description How far it is. `of`: how much there is to do (None: not known); `rows_per_s`, `bytes_per_s`, `eta_s`: as
+         *     it goes at present (None: not known yet); `oldest_at`: the oldest entry that still waits.
+         */
+        Progress: {
+            /**
+             * Bytes Done
+             * @default 0
+             */
+            bytes_done?: number;
+            /** Bytes Of */
+            bytes_of?: number | null;
+            /** Bytes Per S */
+            bytes_per_s?: number | null;
+            /**
+             * Done
+             * @default 0
+             */
+            done?: number;
+            /** Eta S */
+            eta_s?: number | null;
+            /** Of */
+            of?: number | null;
+            /** Oldest At */
+            oldest_at?: string | null;
+            /** Rows Per S */
+            rows_per_s?: number | null;
+            /**
+             * Step
+             * @default
+             */
+            step?: string;
         };
         /**
          * QuarantineBody
@@ -3076,6 +3369,25 @@ export interface components {
         ReasonTable: {
             /** Reasons */
             reasons: components["schemas"]["ReasonCount"][];
+        };
+        /**
+         * RepairRequest
+         * @description `dry_run`: say what would be done, and do nothing.
+         */
+        RepairRequest: {
+            /**
+             * Dry Run
+             * @default false
+             */
+            dry_run?: boolean;
+        };
+        /**
+         * ResyncRequest
+         * @description Which tables to fetch anew from the server; null: all of them.
+         */
+        ResyncRequest: {
+            /** Tables */
+            tables?: string[] | null;
         };
         /** RetryReply */
         RetryReply: {
@@ -3346,6 +3658,33 @@ export interface components {
             session: components["schemas"]["SessionHead"];
             /** Verifications */
             verifications: components["schemas"]["Verification"][];
+        };
+        /**
+         * Settled
+         * @description `settled`: entries now known to be at the server; `refused`: those that became dead letters; `waiting`: those
+         *     that need something the server does not have; `images`: photographs the object store holds.
+         */
+        Settled: {
+            /**
+             * Images
+             * @default 0
+             */
+            images?: number;
+            /**
+             * Refused
+             * @default 0
+             */
+            refused?: number;
+            /**
+             * Settled
+             * @default 0
+             */
+            settled?: number;
+            /**
+             * Waiting
+             * @default 0
+             */
+            waiting?: number;
         };
         /**
          * Severity
@@ -3629,6 +3968,17 @@ export interface components {
              * @default 0
              */
             verification_time?: number;
+        };
+        /**
+         * VerifyRequest
+         * @description `deep`: recompute our side's checksums from the rows instead of trusting those stored.
+         */
+        VerifyRequest: {
+            /**
+             * Deep
+             * @default false
+             */
+            deep?: boolean;
         };
         /** VersionRequest */
         VersionRequest: {
@@ -6922,6 +7272,213 @@ export interface operations {
             };
         };
     };
+    export_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    import_ack: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settled"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: {
+                after_revision?: number;
+                wait_s?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A UUID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A UUID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    pause_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseReply"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     list_queue: {
         parameters: {
             query?: {
@@ -6965,6 +7522,166 @@ export interface operations {
             };
         };
     };
+    repair_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RepairRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    resume_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseReply"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    resync_tables: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResyncRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    run_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     get_sync_status: {
         parameters: {
             query?: never;
@@ -6983,6 +7700,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SyncStatus"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    verify_sync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description What went wrong, and what to do about it. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query
@@ -38,7 +39,9 @@ def get_sync_status(
 ) -> SyncStatus:
     """How much waits and since when, what was refused, how each lane does; answers without a network too."""
     with has.database.snapshot() as reader:
-        return read_status(reader, has.clock.time(), language=choose_language(accept_language))
+        status = read_status(reader, has.clock.time(), language=choose_language(accept_language))
+    rows = sum(lane.waiting for lane in status.lanes)
+    return replace(status, pace=has.bench.meter.pace(rows, status.images.bytes))
 
 
 @router.get("/queue")
