@@ -9,13 +9,13 @@ Rules of this file:
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
 import rfc8785
 
 from central_server.facts import MEMBERS, TABLES
@@ -96,9 +96,10 @@ def deferred(op: PushOp, code: str, detail: str) -> OpResult:
 
 def _parse(data: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(data)
-        flat = isinstance(row, dict) and not any(isinstance(value, (dict, list)) for value in row.values())
-        return row if flat and canonical_row(row) == data.encode() else None
+        row = orjson.loads(data)
+        if type(row) is not dict or any(type(value) in (dict, list, bool) for value in row.values()):
+            return None
+        return row if canonical_row(row) == data.encode() else None
     except (ValueError, RecursionError, rfc8785.CanonicalizationError):
         return None
 

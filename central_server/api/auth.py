@@ -36,8 +36,8 @@ def device_of(
     token: Annotated[str, Depends(bearer_of)], has: Annotated[Services, Depends(services_of)]
 ) -> str:
     """The device's id. Raises Refused (`token-invalid`, `device-revoked`)."""
-    with has.database.write() as tx:
-        return recognise(tx, token).device_id
+    with has.database.read() as reader:
+        return recognise(reader, token).device_id
 
 
 Has = Annotated[Services, Depends(services_of)]

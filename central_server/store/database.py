@@ -19,11 +19,13 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from central_server.errors import Unavailable
 
 LOWEST_VERSION = 140000
+LOST = "57P"  # the class of "the server shuts down"; a connection that is just gone has no code
 OPTIONS = (
     "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
 )
 
 Connection = psycopg.Connection[tuple[object, ...]]
+Cursor = psycopg.Cursor[tuple[object, ...]]
 
 
 class Database:
@@ -37,7 +39,6 @@ class Database:
             max_size=max_connections,
             open=False,
             timeout=10,
-            check=ConnectionPool.check_connection,
             kwargs={"autocommit": True, "options": OPTIONS},
         )
 
@@ -52,15 +53,38 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        with mapped_errors(), self._pool.connection() as connection, connection.transaction():
+        with self.read() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def batch(self) -> Iterator[Connection]:
+        """The same, but a statement is sent without waiting for the one before: what the database refuses is
+        raised where a result is fetched, or at the end of the block."""
+        with self.read() as connection, connection.pipeline(), connection.transaction():
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Reads that all see the same commits."""
-        with mapped_errors(), self._pool.connection() as connection, connection.transaction():
+        with self.write() as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for single statements, each its own transaction."""
+        with mapped_errors(), self._renewing(), self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """Where one connection is lost the database was restarted, and the idle ones are lost too."""
+        try:
+            yield
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if not isinstance(error, PoolTimeout) and (error.sqlstate or LOST).startswith(LOST):
+                self._pool.check()
+            raise
 
 
 def answers(url: str) -> bool:

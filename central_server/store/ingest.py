@@ -27,7 +27,7 @@ from central_server.incoming import (
     rejected,
     settle_session,
 )
-from central_server.store.database import Connection
+from central_server.store.database import Connection, Cursor
 from sync_protocol.messages import OpResult, PushOp, PushReply, PushRequest
 
 # The database refuses the row itself; too long for an index is "operational" to psycopg, but not to us.
@@ -109,8 +109,9 @@ def push(tx: Connection, device_id: str, request: PushRequest) -> PushReply:
     Raises Refused: `device-unknown`, `device-revoked`, `device-forked`, `batch-invalid`.
     """
     _require_distinct(request.ops)
-    sender = _lock_device(tx, device_id, request)
-    results = _replay(tx, sender, request.ops)
+    locked, known = _ask(tx, device_id, request)
+    sender = _sender(locked.fetchone(), device_id, request)
+    results = _replayed(known.fetchall(), sender, request.ops)
     rows = []
     for op in request.ops:
         if op.op_id not in results:
@@ -136,8 +137,19 @@ def _require_distinct(ops: Sequence[PushOp]) -> None:
         raise Refused("batch-invalid", "An op_id or a seq occurs twice in the batch.")
 
 
-def _lock_device(tx: Connection, device_id: str, request: PushRequest) -> Sender:
-    row = tx.execute(LOCK_DEVICE, (device_id,)).fetchone()
+def _ask(tx: Connection, device_id: str, request: PushRequest) -> tuple[Cursor, Cursor]:
+    """The device's row, locked, and what the ledger (looked at afterwards) has of the operations."""
+    keys = {
+        "device_id": device_id,
+        "incarnation": request.incarnation,
+        "op_ids": [op.op_id for op in request.ops],
+        "seqs": [op.seq for op in request.ops],
+    }
+    with tx.pipeline():
+        return tx.execute(LOCK_DEVICE, (device_id,)), tx.execute(LEDGER, keys)
+
+
+def _sender(row: tuple[object, ...] | None, device_id: str, request: PushRequest) -> Sender:
     if row is None:
         raise Refused("device-unknown", f"The device {device_id} is not enrolled here.")
     device_type, app_version, is_revoked, server_epoch, server_time = row
@@ -154,17 +166,11 @@ def _lock_device(tx: Connection, device_id: str, request: PushRequest) -> Sender
     )
 
 
-def _replay(tx: Connection, sender: Sender, ops: Sequence[PushOp]) -> Results:
+def _replayed(found: Iterable[tuple[object, ...]], sender: Sender, ops: Sequence[PushOp]) -> Results:
     """The stored answers. Raises Refused (`device-forked`) when an op_id or a seq comes with other content."""
-    keys = {
-        "device_id": sender.device_id,
-        "incarnation": sender.incarnation,
-        "op_ids": [op.op_id for op in ops],
-        "seqs": [op.seq for op in ops],
-    }
     by_id, by_seq = {op.op_id: op for op in ops}, {op.seq: op for op in ops}
     results: Results = {}
-    for op_id, incarnation, seq, sha256, outcome in tx.execute(LEDGER, keys).fetchall():
+    for op_id, incarnation, seq, sha256, outcome in found:
         known = by_id.get(str(op_id))
         same_place = by_seq.get(int(str(seq))) if incarnation == sender.incarnation else None
         if (known and known.sha256 != sha256) or (same_place and same_place is not known):
@@ -180,7 +186,7 @@ def _replay(tx: Connection, sender: Sender, ops: Sequence[PushOp]) -> Results:
 
 def _apply(tx: Connection, sender: Sender, rows: Sequence[Incoming]) -> Results:
     try:
-        with tx.transaction():
+        with tx.transaction(), tx.pipeline():
             return _apply_together(tx, sender, rows)
     except REFUSED:
         return _apply_one_by_one(tx, sender, rows)
@@ -193,7 +199,7 @@ def _apply_one_by_one(tx: Connection, sender: Sender, rows: Sequence[Incoming]) 
         rows, key=lambda r: (r.op.operation != "INSERT", order.index(r.op.entity_type), r.op.seq)
     ):
         try:
-            with tx.transaction():
+            with tx.transaction(), tx.pipeline():
                 results |= _apply_together(tx, sender, [row])
         except REFUSED as error:
             reason = error.diag.message_primary or type(error).__name__
@@ -202,14 +208,16 @@ def _apply_one_by_one(tx: Connection, sender: Sender, rows: Sequence[Incoming]) 
 
 
 def _apply_together(tx: Connection, sender: Sender, rows: Sequence[Incoming]) -> Results:
-    results: Results = {}
-    for table in TABLES.values():
-        new = [row for row in rows if row.op.entity_type == table.name and row.op.operation == "INSERT"]
-        if new:
-            results |= _insert(tx, sender, table, new)
+    """Everything is asked for before the first answer is waited for."""
+    inserts = [(table, new) for table in TABLES.values() if (new := _new_rows(table, rows))]
     changes = [row for row in rows if row.op.operation == "UPDATE"]
-    if changes:
-        results |= _change_sessions(tx, sender, changes)
+    made = [_insert(tx, sender, table, new) for table, new in inserts]
+    present = tx.execute(PRESENT_SESSIONS, ([row.op.entity_id for row in changes],)) if changes else None
+    results: Results = {}
+    for (table, _), cursor in zip(inserts, made, strict=True):
+        results |= _inserted(tx, sender, table, cursor.fetchall(), rows)
+    if present is not None:
+        results |= _change_sessions(tx, sender, present.fetchall(), changes)
     _take_results(tx, rows, results)
     _remember(tx, sender, [(row.op, results[row.op.op_id]) for row in rows])
     return results
@@ -231,22 +239,38 @@ def _is_new(op: PushOp, results: Results) -> bool:
     return op.operation == "INSERT" and results[op.op_id].outcome == "applied"
 
 
-def _insert(tx: Connection, sender: Sender, table: Table, rows: Sequence[Incoming]) -> Results:
-    insert, present = STATEMENTS[table.name]
-    first = {row.op.entity_id: row for row in reversed(rows)}
+def _new_rows(table: Table, rows: Sequence[Incoming]) -> dict[str, Incoming]:
+    """By id, the first of each."""
+    new = [row for row in rows if row.op.entity_type == table.name and row.op.operation == "INSERT"]
+    return {row.op.entity_id: row for row in reversed(new)}
+
+
+def _insert(tx: Connection, sender: Sender, table: Table, new: dict[str, Incoming]) -> Cursor:
     values = {
         "device_id": sender.device_id,
         "clock_offset_ms": sender.clock_offset_ms,
-        "rows": f"[{','.join(row.record for row in first.values())}]",
+        "rows": f"[{','.join(row.record for row in new.values())}]",
     }
-    made = {str(row_id) for (row_id,) in tx.execute(insert.encode(), values).fetchall()}
-    results = {
-        row.op.op_id: answered(row.op, "applied") for row in first.values() if row.op.entity_id in made
-    }
-    others = [row for row in rows if row.op.op_id not in results]
+    return tx.execute(STATEMENTS[table.name][0].encode(), values)
+
+
+def _inserted(
+    tx: Connection, sender: Sender, table: Table, made: Iterable[tuple[object, ...]], rows: Sequence[Incoming]
+) -> Results:
+    ids = {str(row_id) for (row_id,) in made}
+    results: Results = {}
+    others = []
+    for row in rows:
+        if row.op.entity_type == table.name and row.op.operation == "INSERT":
+            if row.op.entity_id in ids:
+                ids.remove(row.op.entity_id)
+                results[row.op.op_id] = answered(row.op, "applied")
+            else:
+                others.append(row)
     if others:
-        ids = {"ids": [row.op.entity_id for row in others]}
-        found = {str(row[0]): (row[1], row[2]) for row in tx.execute(present.encode(), ids).fetchall()}
+        wanted = {"ids": [row.op.entity_id for row in others]}
+        present = tx.execute(STATEMENTS[table.name][1].encode(), wanted).fetchall()
+        found = {str(row[0]): (row[1], row[2]) for row in present}
         results |= {row.op.op_id: _not_made(row.op, sender, found.get(row.op.entity_id)) for row in others}
     return results
 
@@ -262,13 +286,15 @@ def _not_made(op: PushOp, sender: Sender, found: tuple[object, object] | None) -
     return answered(op, "duplicate")
 
 
-def _change_sessions(tx: Connection, sender: Sender, changes: Sequence[Incoming]) -> Results:
+def _change_sessions(
+    tx: Connection, sender: Sender, present: Iterable[tuple[object, ...]], changes: Sequence[Incoming]
+) -> Results:
     by_session: dict[str, list[Incoming]] = {}
     for change in sorted(changes, key=lambda change: change.op.seq):
         by_session.setdefault(change.op.entity_id, []).append(change)
     states = {
         str(row[0]): SessionState(int(str(row[1])), str(row[2]), int(str(row[3])), str(row[4]), str(row[5]))
-        for row in tx.execute(PRESENT_SESSIONS, (list(by_session),)).fetchall()
+        for row in present
     }
     settled = [
         settle_session(states.get(session_id), sender.device_id, sender.clock_offset_ms, in_order)

@@ -48,7 +48,7 @@ class Device:
 
     def push(self, ops: list[PushOp], **changed: Any) -> PushReply:
         values = {"batch_id": CLOCK.new_id(), "incarnation": self.incarnation, "ops": tuple(ops)} | changed
-        with self.database.write() as tx:
+        with self.database.batch() as tx:
             return push(tx, self.device_id, PushRequest(**values))
 
     def outcomes(self, ops: list[PushOp], **changed: Any) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def hello(exchange: Exchanged, device_id: DeviceId, has: Has) -> Response:
 def push(exchange: Exchanged, device_id: DeviceId, has: Has) -> Response:
     """A batch of operations: stored when this answers, with an outcome for each."""
     request = read_push(exchange.document)
-    with has.database.write() as tx:
+    with has.database.batch() as tx:
         reply = ingest.push(tx, device_id, request)
     return exchange.answer(write_push_reply(reply))
 
