@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from typer import Typer
 from typer.core import TyperArgument, TyperGroup
 from typer.main import get_command
 
@@ -36,9 +37,17 @@ first line of standard input elsewhere.
 
 def document() -> str:
     """The whole file."""
-    codes = "".join(f"| {code.value} | {meaning} |\n" for code, meaning in MEANINGS.items())
-    commands = "".join(_section(path, command) for path, command in _leaves(["edge-agent"], get_command(app)))
-    return f"{HEAD}{codes}\n## Commands\n{commands}"
+    return f"{HEAD}{exit_codes()}\n## Commands\n{commands('edge-agent', app)}"
+
+
+def exit_codes() -> str:
+    """The rows of their table."""
+    return "".join(f"| {code.value} | {meaning} |\n" for code, meaning in MEANINGS.items())
+
+
+def commands(program: str, typer: Typer) -> str:
+    """A section for each command of a program."""
+    return "".join(_section(path, command) for path, command in _leaves([program], get_command(typer)))
 
 
 def _leaves(path: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:

@@ -1,7 +1,8 @@
 """Which commands the documentation and the operators' hints name, and which there are.
 
 Rules of this file:
-- A command named is `edge-agent WORD [WORD]` in a code span, a fenced block or a message in backticks.
+- A command named is `edge-agent WORD [WORD]` (or `central-server …`) in a code span, a fenced block or a message in
+  backticks.
 """
 
 from __future__ import annotations
@@ -12,24 +13,29 @@ from typing import Any
 
 from typer.main import get_command
 
+from central_server.cli.main import app as central_app
 from edge_agent.cli.main import app
 
-NAMED = re.compile(r"(?<![\w/.-])edge-agent((?: --data-dir \S+)?(?: [a-z][a-z-]*){1,2})")
+NAMED = re.compile(r"(?<![\w/.-])(edge-agent|central-server)((?: --data-dir \S+)?(?: [a-z][a-z-]*){1,2})")
+Tree = dict[str, dict[str, set[str]]]
 
 
-def tree() -> dict[str, set[str]]:
-    """Command → the commands below it, empty for one that does something itself."""
-    root: Any = get_command(app)
+def tree() -> Tree:
+    """Program → command → the commands below it, empty for one that does something itself."""
+    return {"edge-agent": _below(get_command(app)), "central-server": _below(get_command(central_app))}
+
+
+def _below(root: Any) -> dict[str, set[str]]:
     return {name: set(getattr(command, "commands", ())) for name, command in root.commands.items()}
 
 
-def unknown_commands(text: str, known: dict[str, set[str]]) -> Iterator[str]:
+def unknown_commands(text: str, known: Tree) -> Iterator[str]:
     """Commands in the text that do not exist."""
-    for named in NAMED.findall(text):
+    for program, named in NAMED.findall(text):
         words = re.sub(r"--data-dir \S+", "", named).split()
-        below = known.get(words[0])
+        below = known[program].get(words[0])
         if below is None or (below and len(words) > 1 and words[1] not in below):
-            yield f"edge-agent {' '.join(words)}"
+            yield f"{program} {' '.join(words)}"
 
 
 def code_of(markdown: str) -> str:

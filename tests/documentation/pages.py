@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
+from central_server.cli.main import app as central_app
+from central_server.config import Config as CentralConfig
 from edge_agent.api.openapi import document as openapi_document
 from edge_agent.api.openapi import with_table
+from edge_agent.cli.docs import commands, exit_codes
 from edge_agent.cli.docs import document as cli_page
 from edge_agent.config import Config
 from edge_agent.inference.docs import page as steps_page
@@ -48,15 +52,43 @@ allowed_hosts = ["line3-pc.factory.local"]
 """
 
 
+CENTRAL = """# Central server: commands and settings
+
+Generated from the code by `make docs`; do not edit. How it is used: [central.md](central.md).
+
+`--json` prints one JSON document on standard output (`run`: one line when it answers); errors are one line on standard
+error. `central-server --data-dir DIR COMMAND …` (or `CENTRAL_SERVER_DATA_DIR`) names the data directory.
+
+## Settings
+
+From strongest to weakest: options of `central-server run`, environment variables, `config.toml` in the data directory.
+An unknown name or a value out of range stops the start with a message that names it.
+
+| setting | default | unit | meaning | environment |
+|---|---|---|---|---|
+"""
+
+
 def configuration_page() -> str:
-    rows = [_setting(name, field) for name, field in Config.model_fields.items()]
-    return CONFIGURATION + "\n".join(rows) + "\n"
+    return CONFIGURATION + settings_table(Config, "EDGE_AGENT_")
 
 
-def _setting(name: str, field: FieldInfo) -> str:
+def central_page() -> str:
+    table = settings_table(CentralConfig, "CENTRAL_SERVER_")
+    codes = f"## Exit codes\n\n| code | meaning |\n| --- | --- |\n{exit_codes()}"
+    return f"{CENTRAL}{table}\n{codes}\n## Commands\n{commands('central-server', central_app)}"
+
+
+def settings_table(settings: type[BaseSettings], prefix: str) -> str:
+    """The rows."""
+    return "".join(f"{_setting(name, field, prefix)}\n" for name, field in settings.model_fields.items())
+
+
+def _setting(name: str, field: FieldInfo, prefix: str) -> str:
     unit = next((word for ending, word in UNITS.items() if f"_{name}".endswith(ending)), "")
     default = "the platform's" if field.is_required() else f"`{_toml(field.default)}`"
-    return f"| `{name}` | {default} | {unit} | {field.description} | `EDGE_AGENT_{name.upper()}` |"
+    default = "none" if field.default is None else default
+    return f"| `{name}` | {default} | {unit} | {field.description} | `{prefix}{name.upper()}` |"
 
 
 def _toml(value: object) -> str:
@@ -79,4 +111,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "api.md": api_page,
     "openapi.json": openapi_document,
     "cli.md": cli_page,
+    "central-reference.md": central_page,
 }
