@@ -34,7 +34,9 @@ def test_every_setting_is_described_and_used() -> None:
         source = "\n".join(path.read_text("utf-8") for path in (ROOT / package).rglob("*.py"))
         for name, field in settings.model_fields.items():
             assert field.description, name
-            assert re.search(rf"(config|settings\(context\)|not self)\.{name}\b", source), f"nothing reads {name}"
+            assert re.search(rf"(config|settings\(context\)|not self)\.{name}\b", source), (
+                f"nothing reads {name}"
+            )
 
 
 def test_every_finding_is_explained_and_nothing_else() -> None:
