@@ -9,7 +9,7 @@ DATA   ?= demo-data
 CONSOLE := edge_agent/console/index.html
 NPM    := $(BIN)/python console/npm.py
 
-.PHONY: help demo solar run console test lint bench docs lock wheel clean
+.PHONY: help demo solar run console test lint bench docs screenshots lock wheel clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed 's/:.*##/\t/'
@@ -64,12 +64,15 @@ lint: $(VENV)/.dev console/node_modules/.dev  ## style, security and types of Py
 	$(BIN)/mypy
 	$(NPM) run check
 
-bench: $(VENV)/.dev     ## the measures, as ratios to a bare script; ARGS=NAME runs one
+bench: $(VENV)/.dev console/node_modules/.dev $(CONSOLE)  ## the measures, as ratios to a bare script; ARGS=NAME runs one
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.dev console/node_modules/.dev  ## rewrite the pages of docs/ that are generated from the code
 	$(BIN)/python -m tests.documentation
 	$(NPM) run generate
+
+screenshots: $(VENV)/.dev console/node_modules/.dev $(CONSOLE)  ## take the README's pictures of the console anew
+	$(BIN)/python -m tests.e2e.screenshots
 
 wheel: $(VENV)/.dev $(CONSOLE)  ## dist/*.whl
 	$(UV) build --python $(BIN)/python --wheel --no-build-isolation --out-dir dist

@@ -1,4 +1,4 @@
-"""`make bench`: every measure, or those named: latency frame throughput api start queries."""
+"""`make bench`: every measure, or those named: latency frame throughput api start queries console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("latency", "frame", "throughput", "api", "start", "queries")
+NAMES = ("latency", "frame", "throughput", "api", "start", "queries", "console")
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ WORDS = {
         "matching": "All {count} verdicts are as expected.",
         "differing": "{wrong} of {count} verdicts are not as expected:",
         "open": (
-            "Console and API: {url}  ·  API description: {url}/api/v1/openapi.json\n"
-            "Log in as inspector, technician or admin; the password is demo. For example:\n"
+            "The console: {url}  ·  log in as inspector, technician or admin; the password is demo.\n"
+            "The API: {url}/api/v1/openapi.json. For example:\n"
             "  curl -s {url}/api/v1/auth/login -H 'Content-Type: application/json' "
             '-d \'{{"username":"inspector","password":"demo"}}\'\n'
             "The plates are drawn by a program: the figures show that the parts work together, no more."
@@ -29,8 +29,8 @@ WORDS = {
         "matching": "{count} 枚すべて期待どおりの判定です。",
         "differing": "{count} 枚中 {wrong} 枚の判定が期待と異なります:",
         "open": (
-            "コンソールと API: {url}  ·  API 記述: {url}/api/v1/openapi.json\n"
-            "利用者 inspector・technician・admin、パスワードは demo。例:\n"
+            "検査コンソール: {url}  ·  利用者 inspector・technician・admin、パスワードは demo\n"
+            "API 記述: {url}/api/v1/openapi.json。例:\n"
             "  curl -s {url}/api/v1/auth/login -H 'Content-Type: application/json' "
             '-d \'{{"username":"inspector","password":"demo"}}\'\n'
             "プレートは描画プログラムによるものです。数値は各部が連携して動くことだけを示します。"

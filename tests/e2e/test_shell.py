@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.windows import check_screen, log_in, open_as
+from tests.e2e.windows import ask_api, check_screen, log_in, new_session, open_as
 
 
 def test_who_is_not_logged_in_is_asked_to_and_then_sees_the_start(page: Page) -> None:
@@ -54,3 +54,18 @@ def test_logging_out_ends_the_login(page: Page) -> None:
     page.get_by_role("menuitem", name="ログアウト").click()
     expect(page.locator("input[type=password]")).to_be_visible()
     assert page.request.get("/api/v1/auth/me").status == 401
+
+
+def test_the_history_shows_what_was_inspected_and_can_be_narrowed(page: Page) -> None:
+    open_as(page)
+    session_id = new_session(page, "H1")
+    page.goto("/#/history")
+    expect(page.get_by_role("listitem").first).to_contain_text("H1")
+    check_screen(page)
+    page.get_by_label("状態").click()
+    page.get_by_role("option", name="中止").click()
+    expect(page.get_by_role("listitem").filter(has_text="H1")).to_have_count(0)
+    ask_api(page, "POST", f"/sessions/{session_id}/cancel", {"reason": "test"})
+    page.reload()
+    page.get_by_role("listitem").filter(has_text="H1").get_by_role("link").click()
+    expect(page.get_by_role("heading", name="DEMO-PLATE · L2611A07 · H1")).to_be_visible()

@@ -129,7 +129,7 @@ function Frame(props: {
         position: "relative",
         overflow: "hidden",
         touchAction: "none",
-        mx: "auto",
+        alignSelf: "center",
         bgcolor: "#000",
         cursor: props.isMarking ? "crosshair" : "grab",
       }}

@@ -36,7 +36,7 @@ export function Guide({ children }: { children: ReactNode }) {
         overflow: "hidden",
         aspectRatio: "4/3",
         width: "min(100%, calc(52vh * 4 / 3))",
-        mx: "auto",
+        alignSelf: "center",
       }}
     >
       {children}
@@ -44,7 +44,7 @@ export function Guide({ children }: { children: ReactNode }) {
         aria-hidden
         sx={{
           position: "absolute",
-          inset: "10%",
+          inset: "6%",
           border: "3px dashed #fff",
           borderRadius: 1,
           outline: "1px solid rgba(0,0,0,.6)",

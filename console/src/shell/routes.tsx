@@ -5,6 +5,7 @@
  * - The inspector's flow is one file, there at once; every other page is loaded when it is opened.
  * - Addresses come after a #: the agent serves one page, and a desktop shell needs no server for it.
  */
+import LinearProgress from "@mui/material/LinearProgress";
 import { createHashRouter } from "react-router";
 import { Home } from "../flow/Home";
 import { Item } from "../flow/Item";
@@ -19,11 +20,13 @@ export const router = createHashRouter([
   {
     element: <Layout />,
     errorElement: <Lost />,
+    hydrateFallbackElement: <LinearProgress aria-label="…" />,
     children: [
       { path: "/", element: <Home /> },
       { path: "/scan", element: <Scan /> },
       { path: "/sessions/:sessionId", element: <Session /> },
       { path: "/sessions/:sessionId/items/:itemId", element: <Item /> },
+      { path: "/history", lazy: async () => ({ Component: (await import("../history/History")).History }) },
       { path: "*", element: <Lost /> },
     ],
   },
