@@ -92,7 +92,10 @@ def test_both_readmes_have_the_same_shape() -> None:
     assert [code(block) for block in markdown.blocks(english)] == [
         code(block) for block in markdown.blocks(japanese)
     ]
-    assert set(markdown.links(english)) ^ set(markdown.links(japanese)) == {"README.md", "README.ja.md"}
+    there = {
+        link.replace("-ja.jpg", "-en.jpg") for link in markdown.links(japanese)
+    }  # pictures of the console
+    assert set(markdown.links(english)) ^ there == {"README.md", "README.ja.md"}
 
 
 def test_the_japanese_readme_is_japanese() -> None:
