@@ -24,9 +24,6 @@ from edge_agent.sync.rounds import PullLane, begin_all_again
 if TYPE_CHECKING:
     import httpx
 
-PARALLEL = 4
-"""Images on the way at once."""
-
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -62,7 +59,9 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
     pull = PullLane(database, clock, central, parts.arrivals, downloads)
     recheck = (begin_all_again, uploads.doubt)
     hello = Hello(database, central, clock, device_id, told=pull.told, recheck=recheck)
-    images = BlobLane(database, parts.blobs, central, clock, parts.events.publish, parallel=PARALLEL)
+    images = BlobLane(
+        database, parts.blobs, central, clock, parts.events.publish, parallel=parts.images_in_flight
+    )
     memory = Memory(database, clock)
     return Link(
         client=client,

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass."""
+    """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass;
+    `images_in_flight`: requests of the blob lane at once, 1 uses no thread."""
 
     config: Config
     clock: Clock
@@ -34,3 +35,4 @@ class Parts:
     events: Events
     open_client: Callable[[str], httpx.Client]
     sleep: Callable[[float], None]
+    images_in_flight: int = 4

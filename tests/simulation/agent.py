@@ -181,6 +181,7 @@ class Agent:
                 events=Events(),
                 open_client=lambda url: self.client,
                 sleep=self._sleep,
+                images_in_flight=1,
             )
             token = enrolment.read_token(self.folder)
             self.link = make_link(parts, self.client, found.server, token, self.device_id)
