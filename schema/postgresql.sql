@@ -702,6 +702,8 @@ CREATE TABLE verdict_counts (
     verification_time_s DOUBLE PRECISION NOT NULL, -- sum over the verdicts
     PRIMARY KEY (grain, level, by_person, period, device_id, product_id, item_id, user_id, ai_result, human_result)
 ) WITH (fillfactor = 70);
+CREATE INDEX idx_verdict_counts_product ON verdict_counts (product_id, grain, by_person, period) WHERE level = 1;
+CREATE INDEX idx_verdict_counts_item ON verdict_counts (item_id, grain, by_person, period) WHERE level = 2;
 
 -- Counts of the item_verdicts where a person decided NG, by the reason given ('' = none).
 CREATE TABLE reason_counts (
