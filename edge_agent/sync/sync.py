@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,12 +25,15 @@ from edge_agent.sync.enrolment import Enrolment
 from edge_agent.sync.lane import SyncFailed, read_state
 from edge_agent.sync.loop import Loop
 from edge_agent.sync.parts import Parts
+from edge_agent.sync.verify import Progress, no_progress
 from edge_agent.sync.watch import Watched
 from sync_protocol.tables import SPACES
 
 if TYPE_CHECKING:
     from edge_agent.sync.engine import Engine, PassReport
     from edge_agent.sync.link import Link
+    from edge_agent.sync.repair import RepairReport, ResyncReport
+    from edge_agent.sync.verify import VerifyReport
 
 PAUSED = "paused"
 GATHER_S = 0.1
@@ -120,6 +123,47 @@ class Sync:
         report = link.rows.run_pass(stop=stop, pass_s=float("inf"))
         if not report.failures.get("hello"):
             report = report.joined(link.images.run_pass(stop=stop, pass_s=float("inf")))
+        return report
+
+    def verify(
+        self, *, deep: bool = False, tables: Sequence[str] | None = None, progress: Progress = no_progress
+    ) -> VerifyReport:
+        """Compares these tables (None: all) with the server; `deep` by the rows and files themselves.
+
+        Raises Conflict (`not-enrolled`), BadInput (`unknown-table`), SyncFailed, and whatever `progress` raises.
+        """
+        from edge_agent.sync import mending
+
+        return mending.compare(self._parts, self.link(), deep=deep, tables=tables, progress=progress)
+
+    def repair(
+        self,
+        *,
+        deep: bool = False,
+        dry_run: bool = False,
+        automatic: bool = False,
+        progress: Progress = no_progress,
+    ) -> RepairReport:
+        """Compares and mends what differs; `automatic`: at most once an hour per bucket, then an alarm.
+
+        Raises Conflict (`not-enrolled`), SyncFailed, and whatever `progress` raises; what was mended stays so.
+        """
+        from edge_agent.sync import mending
+
+        how = {"deep": deep, "dry_run": dry_run, "automatic": automatic}
+        report = mending.mend(self._parts, self.link(), **how, progress=progress)
+        self.wake()
+        return report
+
+    def resync(
+        self, tables: Sequence[str] | None = None, *, progress: Progress = no_progress
+    ) -> ResyncReport:
+        """Begins again with these tables (None: all): what the server owns is pulled from 0 and swapped, what it
+        lacks of ours is sent again. Discards nothing. Raises as `verify` does."""
+        from edge_agent.sync import mending
+
+        report = mending.begin_again(self._parts, self.link(), tables=tables, progress=progress)
+        self.wake()
         return report
 
     def pause(self, actor: Actor) -> None:
