@@ -16,7 +16,7 @@ from edge_agent.api.app import create_app
 from edge_agent.api.services import Services
 from edge_agent.config import load_config
 from edge_agent.daemon import running_services
-from edge_agent.errors import Conflict
+from edge_agent.errors import BadInput, Conflict
 from edge_agent.models import Actor
 from edge_agent.store import outbox
 from edge_agent.store.database import insert
@@ -134,3 +134,18 @@ def test_acknowledged_entries_are_purged_from_the_start_only_and_the_check_stays
     with agent.database.read() as reader:
         assert reader.execute("SELECT count(*) FROM sync_queue").fetchone()[0] == 1
     assert [found.code for found in agent.check() if found.code.startswith("queue")] == []
+
+
+def test_what_the_server_lost_is_found_and_sent_again(agent: Services, database: Database) -> None:
+    record(agent)
+    agent.sync.run_pass()
+    assert agent.sync.verify(deep=True).is_clean
+    with database.write() as tx:
+        tx.execute("DELETE FROM inspection_targets")
+    assert not agent.sync.verify(tables=["inspection_targets"]).is_clean
+    planned = agent.sync.repair(dry_run=True).queued
+    assert planned == agent.sync.resync(["inspection_targets"]).repair.queued > 0
+    agent.sync.run_pass()
+    assert agent.sync.verify(deep=True).differences == []
+    with pytest.raises(BadInput):
+        agent.sync.verify(tables=["sqlite_master"])
