@@ -301,3 +301,17 @@ class ItemVerdict:
     reason_code: str
     review: str | None
     updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class CentralDecision:
+    """A supervisor's override at the centre; `item_id` None: the whole session. `decided_by`: the person's name,
+    or the identity where nobody of it is known here."""
+
+    id: str
+    item_id: str | None
+    final_result: str
+    reason: str
+    decided_by: str
+    decided_at: str
+    version: int

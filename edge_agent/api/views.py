@@ -20,7 +20,7 @@ from edge_agent.api.bodies.inspections import (
 )
 from edge_agent.errors import BadInput
 from edge_agent.inspection.sessions import ItemProgress, ScanAnswer, SessionView
-from edge_agent.models import AiInspection, Image, ItemVerdict, Role, Session
+from edge_agent.models import AiInspection, CentralDecision, Image, ItemVerdict, Role, Session
 from edge_agent.store.results import ReviewEntry
 
 
@@ -42,9 +42,10 @@ def is_withheld(verdict: ItemVerdict | None, *, blinded: bool) -> bool:
     return blinded and not (verdict and verdict.human_result)
 
 
-def session_body(view: SessionView, *, blinded: bool) -> SessionBody:
+def session_body(view: SessionView, decisions: list[CentralDecision], *, blinded: bool) -> SessionBody:
     items = [item_body(item, blinded=blinded) for item in view.items]
-    return SessionBody(session_head(view.session), view.target, items, view.missing, view.can_complete)
+    head = session_head(view.session)
+    return SessionBody(head, view.target, items, view.missing, view.can_complete, decisions)
 
 
 def item_body(progress: ItemProgress, *, blinded: bool) -> ItemBody:

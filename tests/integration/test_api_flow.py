@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.store.database import insert
 from tests.api_agent import Agent, open_agent, png
 
 API = "/api/v1"
@@ -73,6 +74,26 @@ def test_a_whole_inspection_from_scan_to_completion(agent: Agent, mika: dict[str
     assert len(trace["images"]) == len(trace["ai_results"]) == 1
     assert {row["final_result"] for row in trace["verifications"]} == {"OK"}
     assert trace["audit"][0]["actor"] == "mika"
+
+
+def test_what_the_centre_decided_is_shown_with_the_session(agent: Agent, mika: dict[str, str]) -> None:
+    session = start(agent, mika, "A9")
+    session_id, item_id = session["session"]["id"], items_of(session)["look"]
+    assert session["decisions"] == []
+    row = {
+        "session_id": session_id,
+        "decided_by": "nobody known here",
+        "decided_at": "2026-11-23T00:00:00.000Z",
+    }
+    said = [("d1", None, "NG", 1), ("d2", None, "OK", 2), ("d3", item_id, "NG", 1)]
+    with agent.services.database.write(local=False) as tx:
+        for name, item, result, version in said:
+            more = {"id": name, "item_id": item, "final_result": result, "version": version, "reason": name}
+            insert(tx, "central_decisions", row | more)
+    for path in ("", "/trace"):
+        shown = agent.client.get(f"{API}/sessions/{session_id}{path}", headers=mika).json()["decisions"]
+        assert [(one["id"], one["item_id"]) for one in shown] == [("d2", None), ("d3", item_id)]
+    assert shown[0]["decided_by"] == "nobody known here"
 
 
 def test_pictures_of_an_image_come_with_an_etag(agent: Agent, mika: dict[str, str]) -> None:

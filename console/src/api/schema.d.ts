@@ -2167,6 +2167,27 @@ export interface components {
             camera: string;
         };
         /**
+         * CentralDecision
+         * @description A supervisor's override at the centre; `item_id` None: the whole session. `decided_by`: the person's name,
+         *     or the identity where nobody of it is known here.
+         */
+        CentralDecision: {
+            /** Decided At */
+            decided_at: string;
+            /** Decided By */
+            decided_by: string;
+            /** Final Result */
+            final_result: string;
+            /** Id */
+            id: string;
+            /** Item Id */
+            item_id: string | null;
+            /** Reason */
+            reason: string;
+            /** Version */
+            version: number;
+        };
+        /**
          * Conflict
          * @description `kept`: which side is effective; `local_data` and `server_data` are the rows as JSON.
          */
@@ -3535,11 +3556,14 @@ export interface components {
          * SessionBody
          * @description One session with its items in the order in which they are inspected.
          *
-         *     `missing`: codes of the items still undecided; `can_complete`: it may be completed now.
+         *     `missing`: codes of the items still undecided; `can_complete`: it may be completed now. `decisions`: what
+         *     supervisors at the centre decided about it, the newest of each item and of the session.
          */
         SessionBody: {
             /** Can Complete */
             can_complete: boolean;
+            /** Decisions */
+            decisions: components["schemas"]["CentralDecision"][];
             /** Items */
             items: components["schemas"]["ItemBody"][];
             /** Missing */
@@ -3653,6 +3677,8 @@ export interface components {
             ai_results: components["schemas"]["AiInspection"][];
             /** Audit */
             audit: components["schemas"]["AuditEntry"][];
+            /** Decisions */
+            decisions: components["schemas"]["CentralDecision"][];
             /** Images */
             images: components["schemas"]["Image"][];
             session: components["schemas"]["SessionHead"];

@@ -17,6 +17,7 @@ from edge_agent.api.bodies.fields import Note, Request, Short, Uuid
 from edge_agent.inspection.scan import Scan
 from edge_agent.models import (
     AiInspection,
+    CentralDecision,
     FinalResult,
     Image,
     Item,
@@ -118,7 +119,8 @@ class ItemBody:
 class SessionBody:
     """One session with its items in the order in which they are inspected.
 
-    `missing`: codes of the items still undecided; `can_complete`: it may be completed now.
+    `missing`: codes of the items still undecided; `can_complete`: it may be completed now. `decisions`: what
+    supervisors at the centre decided about it, the newest of each item and of the session.
     """
 
     session: SessionHead
@@ -126,6 +128,7 @@ class SessionBody:
     items: list[ItemBody]
     missing: list[str]
     can_complete: bool
+    decisions: list[CentralDecision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ class SessionTrace:
     images: list[Image]
     ai_results: list[AiInspection]
     verifications: list[Verification]
+    decisions: list[CentralDecision]
     audit: list[AuditEntry]
 
 

@@ -33,7 +33,7 @@ from edge_agent.api.views import (
 from edge_agent.errors import Denied, NotFound
 from edge_agent.inspection.sessions import Judgement, SessionView
 from edge_agent.models import SessionStatus
-from edge_agent.store import audit, images, masters, results, sessions
+from edge_agent.store import audit, decisions, images, masters, results, sessions
 
 router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=KeyedRoute)
 
@@ -94,13 +94,14 @@ def get_session_trace(session_id: Id, who: Anyone, has: Has) -> SessionTrace:
         pictures = images.list_images(reader, session_id)
         runs = results.list_ai_results(reader, session_id)
         judged = results.list_verifications(reader, session_id)
+        decided = decisions.in_force(reader, session_id)
         entries = audit.list_entries(reader, entity=("inspection_sessions", session_id))
     shown = [
         shown_image(image, hidden=is_withheld(verdicts.get(image.item_id), blinded=blinded))
         for image in pictures
     ]
     return SessionTrace(
-        session_head(session), shown, shown_results(runs, verdicts, blinded=blinded), judged, entries
+        session_head(session), shown, shown_results(runs, verdicts, blinded=blinded), judged, decided, entries
     )
 
 
@@ -155,4 +156,6 @@ def _blinded(who: Principal, has: Services) -> bool:
 
 
 def _body(view: SessionView, who: Principal, has: Services) -> SessionBody:
-    return session_body(view, blinded=_blinded(who, has))
+    with has.database.read() as reader:
+        decided = decisions.in_force(reader, view.session.id)
+    return session_body(view, decided, blinded=_blinded(who, has))
