@@ -131,7 +131,7 @@ describe("preferences", () => {
 
 test("what waits is counted over all lanes, and more is said to be more", () => {
   const lane = { priority: 1, waiting: 1500, is_more: true, oldest_at: "" };
-  const status = { is_configured: true, lanes: [lane, { ...lane, waiting: 2, is_more: false }] };
-  expect(syncText(status as never, wordsOf("en"))).toBe("1,502+ unsent");
-  expect(syncText({ ...status, lanes: [] } as never, wordsOf("en"))).toBe("All sent");
+  const status = { summary: "offline", lanes: [lane, { ...lane, waiting: 2, is_more: false }] };
+  expect(syncText(status as never, wordsOf("en"))).toBe("Offline · 1,502+ unsent");
+  expect(syncText({ summary: "up-to-date", lanes: [] } as never, wordsOf("en"))).toBe("All sent");
 });

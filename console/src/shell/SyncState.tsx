@@ -22,6 +22,5 @@ export function SyncState() {
 export function syncText(status: Schemas["SyncStatus"], { t, number }: Words): string {
   const waiting = status.lanes.reduce((sum, lane) => sum + lane.waiting, 0);
   const count = `${number(waiting)}${status.lanes.some((lane) => lane.is_more) ? "+" : ""}`;
-  if (!status.is_configured) return t("sync.none", { count });
-  return waiting === 0 ? t("sync.done") : t("sync.waiting", { count });
+  return t(`sync.${status.summary}`, { count });
 }
