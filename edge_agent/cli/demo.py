@@ -1,4 +1,5 @@
-"""`demo`: the real agent inspects the bundled sample photographs, from an empty directory to verdicts.
+"""`demo`: the real agent inspects the bundled sample photographs, from an empty directory to verdicts, and
+synchronises with a real central server.
 
 Rules of this file:
 - A directory is only ever emptied if the marker says that a demo made it, and then only of what it made.
@@ -9,17 +10,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edge_agent.cli import demo_central
 from edge_agent.cli.connection import Connection, connect
+from edge_agent.cli.demo_process import running
 from edge_agent.cli.demo_words import WORDS
 from edge_agent.cli.exits import Exit
 from edge_agent.cli.options import AsJson, read_settings
@@ -27,14 +29,13 @@ from edge_agent.cli.output import emit_json, emit_table
 from edge_agent.cli.packages import as_package
 from edge_agent.cli.process import ended_by_sigterm
 from edge_agent.cli.progress import bar
-from edge_agent.errors import Conflict, Unavailable
+from edge_agent.errors import Conflict
 
 MARKER = ".edge-agent-demo"
-MADE = ("data", "hot-folder")
+MADE = ("data", "hot-folder", "central")
 FOLDER = "demo"
 GIVE_UP_S = 180.0
 LOOK_S = 0.3
-STOP_S = 20.0
 COLUMNS = ("image", "target", "item", "verdict", "expected", "confidence", "ms")
 
 
@@ -55,12 +56,17 @@ def demo(
     ] = Path("demo-data"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 0,
     once: Annotated[
-        bool, typer.Option("--once", help="End after the table; exit 1 unless every verdict is as expected.")
+        bool,
+        typer.Option(
+            "--once",
+            help="End after the last step; exit 1 unless all held.",
+        ),
     ] = False,
     lang: Annotated[str, typer.Option(envvar=["EDGE_AGENT_LANG", "LC_ALL", "LANG"], help="ja or en.")] = "en",
     as_json: AsJson = False,
 ) -> int:
-    """Starts the agent on a fresh directory and has it inspect the sample photographs."""
+    """Starts the agent on a fresh directory, has it inspect the sample photographs, and synchronises it with a
+    central server of its own: up, down, and across a cut cable."""
     words = WORDS["ja" if lang.lower().startswith("ja") else "en"]
     place = data_dir.expanduser().absolute()
     prepare(place)
@@ -74,13 +80,20 @@ def demo(
             say(words["dropping"].format(count=len(samples), folder=place / "hot-folder"), as_json)
             drop(samples, place / "hot-folder")
             rows = verdicts(agent, samples)
-        wrong = [row for row in rows if row["verdict"] != row["expected"]]
-        show(rows, wrong, url, words, as_json=as_json)
+            wrong = [row for row in rows if row["verdict"] != row["expected"]]
+            if not as_json:
+                show(rows, wrong, words)
+            steps = with_central(agent, place, words, as_json=as_json)
+        if as_json:
+            emit_json({"url": url, "images": rows, "as_expected": not wrong, "central": steps})
         if not once:
             say(words["open"].format(url=url), as_json)
             say(words["serving"], as_json)
             wait_for_end(url)
-    return Exit.INTERNAL if wrong else Exit.DONE
+    failed = [one["step"] for one in steps if not one["held"]]
+    if failed:
+        say(words["failed"].format(steps=", ".join(failed)), as_json)
+    return Exit.INTERNAL if wrong or failed else Exit.DONE
 
 
 def say(text: str, as_json: bool) -> None:
@@ -121,48 +134,11 @@ def is_ours(place: Path) -> bool:
 # ── the agent ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def running_agent(data_dir: Path, port: int) -> Iterator[str]:
+def running_agent(data_dir: Path, port: int) -> AbstractContextManager[str]:
     """The agent as a process of its own; its URL. Raises Unavailable (`demo-not-started`)."""
     command = [sys.executable, "-m", "edge_agent.cli", "--data-dir", str(data_dir)]
-    log_path = data_dir.parent / "agent.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "run", "--port", str(port), "--json"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is ours; the agent is then told to end in order
-        )
-    try:
-        yield ready_url(process, log_path)
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-
-def ready_url(process: subprocess.Popen[bytes], log_path: Path) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise Unavailable(
-            f"The agent did not start: {last_line(log_path)}",
-            code="demo-not-started",
-            hint=f"Look into {log_path}, or run `edge-agent doctor`.",
-        )
-    return str(json.loads(line)["url"])
-
-
-def last_line(path: Path) -> str:
-    with suppress(OSError):
-        return (path.read_text("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
-    return "no message"
+    command += ["run", "--port", str(port), "--json"]
+    return running(command, data_dir.parent / "agent.log", "agent")
 
 
 def import_masters(agent: Connection) -> None:
@@ -211,11 +187,11 @@ def verdicts(agent: Connection, samples: Sequence[Sample]) -> list[dict[str, Any
 
     from edge_agent.clock import Clock
 
-    clock = Clock()
+    clock, wanted = Clock(), {sample.file for sample in samples}
     until, found, known = clock.monotonic() + GIVE_UP_S, 0, dict[str, dict[str, Any]]()
     with bar("Inspecting") as report:
         while len(known) < len(samples) and clock.monotonic() < until:
-            known = results(agent)
+            known = {name: one for name, one in results(agent).items() if name in wanted}
             if len(known) > found:
                 found, until = len(known), clock.monotonic() + GIVE_UP_S
             report(f"{len(known)} verdicts", len(known), len(samples))
@@ -247,21 +223,44 @@ def _row(sample: Sample, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def show(
-    rows: Sequence[Mapping[str, Any]],
-    wrong: Sequence[Mapping[str, Any]],
-    url: str,
-    words: Mapping[str, str],
-    *,
-    as_json: bool,
+    rows: Sequence[Mapping[str, Any]], wrong: Sequence[Mapping[str, Any]], words: Mapping[str, str]
 ) -> None:
     """The table, and what differs."""
-    if as_json:
-        emit_json({"url": url, "images": rows, "as_expected": not wrong})
-        return
     emit_table(COLUMNS, rows)
     print(words["matching" if not wrong else "differing"].format(count=len(rows), wrong=len(wrong)))
     if wrong:
         emit_table(COLUMNS, wrong)
+
+
+# ── the central server ──────────────────────────────────────────────────────────────────────────────────
+
+
+def with_central(
+    agent: Connection, place: Path, words: Mapping[str, str], *, as_json: bool
+) -> list[dict[str, Any]]:
+    """The second half, step by step; nothing where its packages are missing."""
+    from edge_agent.clock import Clock
+
+    if not demo_central.is_possible():
+        say(words["no_central"], as_json)
+        return []
+
+    def judge(files: Sequence[tuple[str, str]]) -> dict[str, str]:
+        wanted = [Sample(name, name.split("_")[0], "", "") for name, _ in files]
+        for name, sample in files:
+            (place / "hot-folder" / name).write_bytes(demo_central.another(IMAGES / sample, name))
+        return {row["image"]: str(row["verdict"]) for row in verdicts(agent, wanted)}
+
+    from edge_agent.demo import IMAGES
+
+    with demo_central.central_folder(place / "central") as folder:
+        return demo_central.Show(
+            agent=agent,
+            centre=demo_central.Centre(folder),
+            say=lambda key, **figures: say(words[key].format(**figures), as_json),
+            judge=judge,
+            clock=Clock(),
+        ).run()
 
 
 def wait_for_end(url: str) -> None:
