@@ -29,6 +29,8 @@ from edge_agent.clock import Clock
 START_TIMEOUT_S = 60.0
 LOOK_EVERY_S = 0.02
 PR_SET_PDEATHSIG = 1
+KILL: signal.Signals = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has neither
+QUIT: signal.Signals = getattr(signal, "SIGQUIT", signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def running(argv: Sequence[str], folder: Path, code: str, ending: Ending) -> Ite
 
 
 def stop(process: subprocess.Popen[bytes], ending: Ending) -> None:
-    for wanted in (ending.asked, ending.sure, signal.SIGKILL):
+    for wanted in (ending.asked, ending.sure, KILL):
         if process.poll() is None:
             process.send_signal(wanted)
         if has_ended(process, ending.grace_s):

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from central_server.embedded.processes import (
+    KILL,
     Child,
     Ending,
     free_ports,
@@ -34,8 +35,8 @@ from central_server.errors import Unavailable
 from edge_agent.clock import Clock
 
 CODE = "store-unavailable"
-ENDING = Ending(asked=signal.SIGTERM, sure=signal.SIGKILL, grace_s=10.0)
-AT_ONCE = Ending(asked=signal.SIGKILL, sure=signal.SIGKILL)
+ENDING = Ending(asked=signal.SIGTERM, sure=KILL, grace_s=10.0)
+AT_ONCE = Ending(asked=KILL, sure=KILL)
 PORTS = (
     *("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
     *("filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"),
