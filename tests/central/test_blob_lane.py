@@ -273,18 +273,19 @@ def test_a_large_picture_goes_on_where_it_was_cut_off(site: Site, place: str, fa
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_lost_answer_costs_a_question_not_the_bytes(site: Site, place: str) -> None:
+@pytest.mark.parametrize("fault", [reply_lost, truncated])
+def test_what_is_lost_on_the_way_costs_a_question_not_the_bytes(site: Site, place: str, fault: Fault) -> None:
     site.parallel = 1
     site.restarted()
     pictures = some(5)
     ids = {site.picture(data) for data in pictures}
-    site.reach.disturb(place, reply_lost)
+    site.reach.disturb(place, fault)
     with suppress(SyncFailed):
         site.drain()
     site.time.now += 4
     site.drain()
     assert site.uploaded() == ids
-    assert site.reach.count("store") == 5 + (place == "store")
+    assert site.reach.count("store") == 5 + (place == "store" and fault is reply_lost)
 
 
 # ── refused ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -124,6 +124,21 @@ def test_a_multipart_upload_resumes_and_is_hashed_whole(objects: Objects, http: 
     assert objects.look(sha256) == (Found.VERIFIED, len(data))
 
 
+def test_a_checksum_of_checksums_is_not_the_objects(objects: Objects, http: httpx.Client) -> None:
+    """As a store keeps it of parts that came with a checksum each: the object is read instead."""
+    data, sha256 = fresh(PLAIN_PUT_BYTES + 1)
+    named = objects._named(sha256)
+    upload_id = objects._s3.create_multipart_upload(ChecksumAlgorithm="SHA256", **named)["UploadId"]
+    parts = []
+    for number, piece in ((1, data[:PLAIN_PUT_BYTES]), (2, data[PLAIN_PUT_BYTES:])):
+        checksum = base64.b64encode(hashlib.sha256(piece).digest()).decode()
+        about = {"PartNumber": number, "ChecksumSHA256": checksum}
+        sent = objects._s3.upload_part(UploadId=upload_id, Body=piece, **about, **named)
+        parts.append(about | {"ETag": sent["ETag"]})
+    objects._s3.complete_multipart_upload(UploadId=upload_id, MultipartUpload={"Parts": parts}, **named)
+    assert objects.look(sha256) == (Found.VERIFIED, len(data))
+
+
 def test_wrong_parts_are_found_by_reading(objects: Objects, http: httpx.Client) -> None:
     data, sha256 = fresh(PLAIN_PUT_BYTES + 1)
     upload_id = objects.begin_multipart(sha256)
