@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -26,6 +27,7 @@ from tests.central.reach import (
     Fault,
     Killed,
     Reach,
+    Through,
     answered,
     flipped,
     killed_after,
@@ -304,6 +306,22 @@ def test_bytes_damaged_on_the_way_are_refused_by_the_store_and_sent_again(site: 
     assert (site.uploaded(), site.troubles()) == (ids, [])
 
 
+def test_what_the_store_lost_before_the_proof_is_not_believed(site: Site) -> None:
+    pictures = some(5)
+    ids = {site.picture(data) for data in pictures}
+
+    def losing(request: httpx.Request, through: Through) -> httpx.Response:
+        site.objects.delete(sha256_hex(pictures[2]))
+        return through(request)
+
+    site.reach.disturb("/blobs/verify", losing)
+    site.drain()
+    assert (len(site.uploaded()), site.troubles()) == (4, [("blob-missing", False)])
+    site.time.now += 4
+    site.drain()
+    assert (site.uploaded(), site.is_at_the_centre(pictures[2])) == (ids, True)
+
+
 def test_a_damaged_part_is_found_in_the_end_and_all_begins_anew(site: Site) -> None:
     [data] = some(1, LARGE)
     image_id = site.picture(data)
@@ -333,11 +351,10 @@ def test_a_picture_that_never_gets_through_does_not_hold_up_the_others(site: Sit
     ids = {site.picture(data) for data in others}
     sick = poisoned[:50]
 
-    def poison(request: object, through: Callable[..., object]) -> object:
-        body = getattr(request, "content", b"")
-        return truncated(request, through) if body.startswith(sick) else through(request)  # type: ignore[arg-type]
+    def poison(request: httpx.Request, through: Through) -> httpx.Response:
+        return truncated(request, through) if request.content.startswith(sick) else through(request)
 
-    site.reach.disturb("store", poison, times=500)  # type: ignore[arg-type]
+    site.reach.disturb("store", poison, times=500)
     for _ in range(6):
         try:
             site.drain()
