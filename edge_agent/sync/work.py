@@ -135,11 +135,10 @@ class Bench:
 
         token = enrolment.read_token(self.config.data_dir)
         with self.database.snapshot() as reader:
+            if not token or enrolment.read(reader) is None:
+                raise enrolment.not_enrolled()
             standing = device.read_standing(sync_states.get(reader, device.STATE))
-            is_enrolled = enrolment.read(reader) is not None
             device_id = str(settings.get(reader, "device.id"))
-        if not token or not is_enrolled:
-            raise enrolment.not_enrolled()
         return Sender(device_id, token_sha256(token), standing)
 
 

@@ -355,3 +355,27 @@ def test_dead_letters_from_the_command_line(ask: Ask, tmp_path: Path) -> None:
     assert ask("sync", "conflicts") == (0, {"conflicts": [], "next_cursor": None})
     missing = ask("sync", "conflicts", "--resolve", "0" * 8 + "-0000-0000-0000-" + "0" * 12)
     assert error_of(missing) == (Exit.NOT_FOUND, "unknown-conflict")
+
+
+def test_long_work_without_a_server_says_what_is_missing(ask: Ask, tmp_path: Path) -> None:
+    needs_server = [
+        ("sync", "now"),
+        ("sync", "verify"),
+        ("sync", "repair", "--dry-run"),
+        ("sync", "resync", "--all"),
+    ]
+    for command in [*needs_server, ("sync", "export", tmp_path / "queue.zip")]:
+        assert error_of(ask(*command)) == (Exit.CONFLICT, "not-enrolled"), command
+    assert error_of(ask("sync", "resync")) == (Exit.BAD_INPUT, "resync-unclear")
+    assert error_of(ask("sync", "resync", "--table", "nothing")) == (Exit.BAD_INPUT, "unknown-table")
+    (tmp_path / "queue.zip.ack").write_bytes(b"not an answer")
+    assert error_of(ask("sync", "import-ack", tmp_path / "queue.zip.ack")) == (Exit.CONFLICT, "not-enrolled")
+    assert list(tmp_path.glob("queue.zip")) == []
+
+
+def test_a_pause_is_kept_until_it_is_ended(ask: Ask) -> None:
+    assert ask("sync", "pause") == (0, {"is_paused": True})
+    assert ask("sync", "status")[1]["is_paused"] is True
+    assert error_of(ask("sync", "now")) == (Exit.CONFLICT, "sync-paused")
+    assert ask("sync", "resume") == (0, {"is_paused": False})
+    assert ask("sync", "status")[1]["is_paused"] is False
