@@ -196,3 +196,25 @@ def test_in_blind_mode_the_eye_judges_first(
             expect(page.get_by_role("listitem").first).to_contain_text("AI 合格")
             [given] = ask_api(page, "GET", f"/sessions/{session_id}/verifications")["verifications"]
             assert not given["saw_ai"]
+
+
+def test_a_code_is_read_by_a_camera(page: Page) -> None:
+    open_as(page, place="/scan")
+    page.get_by_role("button", name="カメラで読み取る").click()
+    expect(page.get_by_test_id("progress")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("DEMO-PLATE · L2611A07 · P0001")
+
+
+def test_the_device_s_own_camera_takes_the_picture(page: Page) -> None:
+    open_as(page)
+    session_id = open_item(page, "D1", "SURFACE")
+    page.get_by_role("button", name="この端末のカメラ").click()
+    expect(page.get_by_test_id("quality")).to_have_attribute("data-fault", "")
+    page.get_by_test_id("shutter").click()
+    expect(page.get_by_test_id("ai-verdict")).to_be_visible()
+    [image] = ask_api(page, "GET", f"/sessions/{session_id}")["items"][0]["images"]
+    assert image["mime_type"] == "image/jpeg"
+    page.reload()
+    expect(page.get_by_test_id("ai-verdict")).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.get_by_role("button", name="この端末のカメラ")).to_have_attribute("aria-pressed", "true")
