@@ -28,6 +28,7 @@ from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
 from edge_agent.store import outbox, users
 from edge_agent.store.database import Database
+from edge_agent.sync.lane import SyncFailed
 from edge_agent.sync.repair import alarms
 from edge_agent.sync.retention import Retention
 from edge_agent.sync.rounds import refusals
@@ -129,9 +130,19 @@ class Upkeep:
         with self._db.read() as reader:
             return outbox.has_purgeable(reader, before)
 
+    def compare(self) -> None:
+        """Compares with the central server and mends what differs, each part at most once an hour; what stays
+        is a finding. Nothing to do while nobody is enrolled, or a person has paused it."""
+        if self._sync.enrolment() is None or self._sync.paused_at() is not None:
+            return
+        try:
+            self._sync.repair(automatic=True)
+        except SyncFailed as error:
+            log.info("not compared with the server: %s", error.detail)
+
     @contextmanager
     def scheduled(self) -> Iterator[None]:
-        """While the block runs: synchronising, tidying every hour, a backup every night."""
+        """While the block runs: synchronising, tidying every hour, every night a backup and a comparison."""
         from apscheduler.schedulers.background import BackgroundScheduler
 
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
@@ -140,6 +151,7 @@ class Upkeep:
         scheduler.add_job(self._retention.run, "interval", minutes=10, jitter=60)
         if self._config.backup_keep:
             scheduler.add_job(self.make_backup, "cron", hour=3, jitter=1800)
+        scheduler.add_job(self.compare, "cron", hour=5, jitter=3600)
         scheduler.add_job(self._sync.tick, "interval", seconds=SYNC_EVERY_S, jitter=SYNC_JITTER_S)
         scheduler.start()
         try:

@@ -149,3 +149,11 @@ def test_what_the_server_lost_is_found_and_sent_again(agent: Services, database:
     assert agent.sync.verify(deep=True).differences == []
     with pytest.raises(BadInput):
         agent.sync.verify(tables=["sqlite_master"])
+
+
+def test_the_nightly_comparison_mends_by_itself(agent: Services, database: Database) -> None:
+    with database.write() as tx:
+        tx.execute("DELETE FROM inspection_targets")
+    agent.sync.repair(automatic=True)
+    agent.sync.run_pass()
+    assert agent.sync.verify().is_clean
