@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.api.bodies.inspections import VerdictState
 from edge_agent.api.routers.exports import csv_lines, harmless
-from edge_agent.api.routers.statistics import columns_of, grouped
+from edge_agent.api.routers.statistics import columns_of
 from edge_agent.api.views import (
     image_reply,
     is_blinded,
@@ -17,7 +17,7 @@ from edge_agent.api.views import (
     write_cursor,
 )
 from edge_agent.errors import BadInput
-from edge_agent.inspection.statistics import SessionCount
+from edge_agent.inspection.statistics import SessionCount, grouped
 from edge_agent.models import AiInspection, AiResult, Image, ImageSource, ImageState, ItemVerdict, Role
 from edge_agent.store.results import ReviewEntry
 
