@@ -121,10 +121,12 @@ class World:
         self.shelf.is_down = False
 
     def power(self) -> None:
-        """The power goes during what somebody does next."""
+        """The power goes during what somebody does next; there is something to do."""
         agent = self._someone()
-        agent.kill_after(self.dice.randrange(30))
-        self._powered(agent, self.dice.choice([agent.run_pass, agent.inspect]))
+        self.change_masters()
+        self._powered(agent, agent.inspect)
+        agent.kill_after(self.dice.randrange(15))
+        self._powered(agent, self.dice.choice([agent.run_pass, agent.run_pass, agent.inspect]))
         agent.spare()
 
     def set_clock(self) -> None:
