@@ -52,6 +52,8 @@ def test_another_photograph_shows_the_same() -> None:
     before, after = (
         cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in (sample.read_bytes(), copy)
     )
+    assert before is not None
+    assert after is not None
     assert np.array_equal(before, after)
 
 
