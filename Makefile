@@ -5,11 +5,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv --quiet
 DATA   ?= demo-data
+SEEDS  ?= 300
 
 CONSOLE := edge_agent/console/index.html
 NPM    := $(BIN)/python console/npm.py
 
-.PHONY: help demo solar run console test lint bench docs screenshots lock wheel clean
+.PHONY: help simulate demo solar run console test lint bench docs screenshots lock wheel clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed 's/:.*##/\t/'
@@ -57,6 +58,9 @@ console: $(VENV)/.product $(CONSOLE)  ## build the inspector's console into edge
 test: lint $(CONSOLE)   ## style, types and every test; ARGS="-k NAME" narrows
 	$(NPM) test
 	$(BIN)/pytest -n 2 $(ARGS)
+
+simulate: $(VENV)/.dev  ## SEEDS=300 worlds of agents and a centre with faults drawn by a seed; ARGS="--seed S" replays one
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 lint: $(VENV)/.dev console/node_modules/.dev  ## style, security and types of Python and TypeScript, strict
 	$(BIN)/ruff check .
