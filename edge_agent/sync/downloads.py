@@ -4,6 +4,7 @@ Rules of this file:
 - A file appears under its sha256 only after all its bytes were hashed; until then it is `SHA256.part`, which any
   later attempt goes on with.
 - Nothing here is trusted for longer than it takes to use it: what was used is removed.
+- A store, or a proxy before it, that cannot go on in the middle gives the file from its start instead.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from edge_agent.disk import disk_errors, sync_directory, sync_file
 from edge_agent.masters.packages import file_sha256, remove_tree
 from edge_agent.sync.lane import Kind, SyncFailed
 from sync_protocol.messages import DownloadTicket
+
+CANNOT_GO_ON = ("store-200", "store-416")
 
 
 class Source(Protocol):
@@ -74,10 +77,19 @@ class Downloads:
             have = 0
         if have == size and part.exists():
             return
-        ticket = self._source.download_ticket(sha256)
-        with disk_errors(), part.open("ab") as file:
-            for piece in self._source.fetch(ticket.url, size - have, have):
-                file.write(piece)
+        url = self._source.download_ticket(sha256).url
+        try:
+            self._append(part, url, size, have)
+        except SyncFailed as error:
+            if not have or error.code_ not in CANNOT_GO_ON:
+                raise
+            part.unlink()
+            self._append(part, url, size, 0)
         if part.stat().st_size != size:
             message = f"{part.stat().st_size} of {size} bytes of {sha256} came."
             raise SyncFailed(Kind.DAMAGED, "blob-differs", message)
+
+    def _append(self, part: Path, url: str, size: int, have: int) -> None:
+        with disk_errors(), part.open("ab") as file:
+            for piece in self._source.fetch(url, size - have, have):
+                file.write(piece)
