@@ -5,5 +5,6 @@ import type { Key } from "../i18n";
 export const PAGES: readonly { path: string; word: Key; roles?: readonly Schemas["Role"][] }[] = [
   { path: "/", word: "home" },
   { path: "/scan", word: "scan" },
+  { path: "/reviews", word: "review" },
   { path: "/history", word: "history" },
 ];

@@ -27,6 +27,11 @@ export const router = createHashRouter([
       { path: "/sessions/:sessionId", element: <Session /> },
       { path: "/sessions/:sessionId/items/:itemId", element: <Item /> },
       { path: "/history", lazy: async () => ({ Component: (await import("../history/History")).History }) },
+      {
+        path: "/sessions/:sessionId/trace",
+        lazy: async () => ({ Component: (await import("../history/Trace")).Trace }),
+      },
+      { path: "/reviews", lazy: async () => ({ Component: (await import("../review/Reviews")).Reviews }) },
       { path: "*", element: <Lost /> },
     ],
   },

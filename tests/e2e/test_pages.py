@@ -1,0 +1,126 @@
+"""The pages behind the inspector's flow: what is recorded is found again, and said as it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from uuid import uuid4
+
+from playwright.sync_api import Page, expect
+
+from edge_agent.demo import IMAGES
+from tests.e2e.conftest import PLATE
+from tests.e2e.windows import ask_api, check_screen, item_id, new_session, open_as
+
+
+def judged_item(page: Page, serial: str, code: str = "SURFACE", picture: Path = PLATE) -> tuple[str, str]:
+    """A session with one item that the AI has judged: its id and the item's."""
+    session_id = new_session(page, serial)
+    item = item_id(page, session_id, code)
+    answer = page.request.post(
+        f"/api/v1/sessions/{session_id}/items/{item}/images",
+        data=picture.read_bytes(),
+        headers={"Content-Type": "image/jpeg", "Origin": page.url.split("/#")[0].rstrip("/")},
+    )
+    assert answer.status == 201, answer.text()
+    return session_id, item
+
+
+def test_the_history_is_narrowed_by_who_when_and_what(page: Page) -> None:
+    open_as(page)
+    new_session(page, "HF1")
+    page.goto("/#/history")
+    rows = page.get_by_role("listitem")
+    expect(rows.filter(has_text="HF1")).to_have_count(1)
+    page.get_by_label("開始日").fill("2099-01-01")
+    expect(page.get_by_text("該当する検査はありません。")).to_be_visible()
+    check_screen(page)
+    page.reload()  # the filters stand in the address
+    expect(page.get_by_label("開始日")).to_have_value("2099-01-01")
+    page.get_by_label("開始日").fill("2020-01-01")
+    for label, option in (("製品", "デモ"), ("検査員", "検査員（デモ）")):
+        page.get_by_role("combobox", name=label).click()
+        page.get_by_role("option").filter(has_text=option).first.click()
+    expect(rows.filter(has_text="HF1")).to_have_count(1)
+
+
+def test_the_history_goes_into_a_spreadsheet_as_it_is_narrowed(page: Page) -> None:
+    open_as(page, "admin")
+    new_session(page, "CSV1")
+    page.goto("/#/history?status=COMPLETED")
+    with page.expect_download() as started:
+        page.get_by_role("link", name="CSV").click()
+    completed = started.value.path().read_bytes()
+    assert completed.startswith(b"\xef\xbb\xbf")
+    assert b"CSV1" not in completed
+    page.goto("/#/history")
+    with page.expect_download() as started:
+        page.get_by_role("link", name="CSV").click()
+    assert b"CSV1" in started.value.path().read_bytes()
+
+
+def test_a_session_is_traced_from_its_pictures_to_the_audit_log(page: Page) -> None:
+    open_as(page)
+    session_id, item = judged_item(page, "TR1")
+    given = {"final_result": "NG", "item_id": item, "reason_code": "scratch", "notes": "端に傷"}
+    ask_api(page, "POST", f"/sessions/{session_id}/verifications", given)
+    page.goto("/#/history")
+    page.get_by_role("listitem").filter(has_text="TR1").get_by_role("link").click()
+    traced = page.locator("[data-item=SURFACE]")
+    expect(traced.get_by_test_id("run")).to_contain_text("AI 合格")
+    traced.get_by_text("使用した版").click()
+    model = ask_api(page, "GET", f"/sessions/{session_id}/trace")["ai_results"][0]["model_sha256s"][0]
+    expect(traced.get_by_test_id("run")).to_contain_text(model)
+    expect(traced.get_by_test_id("given")).to_contain_text("端に傷")
+    expect(traced.get_by_test_id("given")).to_contain_text("検査員（デモ）")
+    expect(page.get_by_role("table", name="監査ログ")).to_contain_text(f"inspection_sessions {session_id}")
+    check_screen(page)
+    page.get_by_role("link", name="検査を続ける").click()
+    expect(page.get_by_test_id("progress")).to_contain_text("4 項目中 1 項目")
+
+
+def test_what_a_person_must_look_at_leads_to_where_it_is_decided(page: Page) -> None:
+    open_as(page)
+    page.goto("/#/reviews")
+    expect(page.get_by_role("heading", name="要確認")).to_be_visible()
+    session_id, item = judged_item(page, "RV1", "HOLE", IMAGES / "P0007_L2611R03_HOLE.jpg")
+    review = next(
+        one for one in ask_api(page, "GET", "/reviews")["reviews"] if one["session_id"] == session_id
+    )
+    row = page.get_by_role("listitem").filter(has_text="RV1")
+    expect(row.locator("[data-result]")).to_have_attribute("data-result", review["ai_result"])
+    expect(row).to_contain_text("穴径")
+    check_screen(page)
+    row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("穴径")
+    ask_api(page, "POST", f"/sessions/{session_id}/verifications", {"final_result": "OK", "item_id": item})
+    page.goto("/#/reviews")
+    expect(row).to_have_count(0)
+
+
+def test_a_conflict_shows_both_sides_until_a_person_has_seen_it(page: Page) -> None:
+    open_as(page, "technician")
+    session_id = new_session(page, "CF1")
+    row = (
+        str(uuid4()),
+        "inspection_sessions",
+        session_id,
+        "server",
+        '{"status": "ours"}',
+        '{"status": "theirs"}',
+    )
+    database = Path(ask_api(page, "GET", "/system/info")["data_dir"]) / "edge.db"
+    with sqlite3.connect(database, timeout=10) as connection:
+        connection.execute(
+            "INSERT INTO conflict_log (id, entity_type, entity_id, kept, local_data, server_data, reason,"
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, 'test', '2026-11-23T00:00:00.000Z')",
+            row,
+        )
+    connection.close()
+    page.goto("/#/reviews")
+    conflict = page.get_by_test_id("conflict")
+    conflict.get_by_text("相違点").click()
+    expect(conflict.get_by_role("table")).to_contain_text("theirs")
+    check_screen(page)
+    conflict.get_by_role("button", name="確認済みにする").click()
+    expect(page.get_by_text("競合はありません。")).to_be_visible()
