@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from central_server.devices import issue_code
@@ -21,10 +23,12 @@ from edge_agent.models import Actor
 from edge_agent.store import outbox
 from edge_agent.store.database import insert
 from edge_agent.sync import enrolment
+from sync_protocol.tables import SPACES
 from tests.api_agent import make_bundle
 from tests.central.caller import serving
 from tests.central.devices import CLOCK
 from tests.central.reach import Reach, refused
+from tests.central.test_changes import add_user
 from tests.waiting import wait_for
 
 TOMO = Actor("tomo")
@@ -157,3 +161,28 @@ def test_the_nightly_comparison_mends_by_itself(agent: Services, database: Datab
     agent.sync.repair(automatic=True)
     agent.sync.run_pass()
     assert agent.sync.verify().is_clean
+
+
+def test_a_change_at_the_centre_is_here_without_asking(database: Database, tmp_path: Path) -> None:
+    """Several in turn: the first might still be met by the pass with which the agent begins."""
+    (tmp_path / "agent").mkdir()
+    with serving(database, tmp_path / "central") as client:
+        reach, served = Reach(client), client.app
+        assert isinstance(served, FastAPI)
+        waiting = served.state.services.waiting
+        with agent_on(tmp_path / "agent", reach) as services:
+            services.sync.enrol("https://central", issue_code(database, CLOCK, "Plant 1", 3600).code, TOMO)
+            reach.mend()
+            with services.sync.running():
+                for _ in range(3):
+                    wait_for(lambda: len(waiting) == len(SPACES), lambda: reach.log[-10:])
+                    with database.write() as tx:
+                        name = add_user(tx)
+                    wait_for(partial(knows, services, name), lambda: reach.log[-10:])
+                waiting.close()
+
+
+def knows(services: Services, username: str) -> bool:
+    with services.database.read() as reader:
+        sql = "SELECT 1 FROM users WHERE username = ?"
+        return reader.execute(sql, (username,)).fetchone() is not None
