@@ -219,10 +219,10 @@ def wake(tx: sqlite3.Connection, now: str, beyond_belief: str) -> None:
     tx.execute(f"UPDATE sync_queue SET held_by = NULL WHERE held_by IN (SELECT held_by FROM {_RELEASED})")
 
 
-def next_due_at(reader: sqlite3.Connection) -> str | None:
-    """When the first waiting entry may be tried again."""
-    sql = "SELECT min(next_attempt_at) FROM sync_queue WHERE next_attempt_at IS NOT NULL"
-    found: str | None = reader.execute(sql).fetchone()[0]
+def next_due_at(reader: sqlite3.Connection, after: str) -> str | None:
+    """When the first entry that was still waiting at the instant `after` may be tried again."""
+    sql = "SELECT min(next_attempt_at) FROM sync_queue WHERE next_attempt_at > ?"
+    found: str | None = reader.execute(sql, (after,)).fetchone()[0]
     return found
 
 

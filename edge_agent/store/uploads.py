@@ -96,10 +96,11 @@ def note(tx: sqlite3.Connection, troubles: Sequence[Trouble], now: str) -> None:
         )
 
 
-def next_attempt_at(reader: sqlite3.Connection) -> str | None:
-    """When the first of those that wait is due."""
-    found = reader.execute("SELECT min(next_attempt_at) FROM blob_uploads WHERE dead_at IS NULL").fetchone()
-    return None if found is None else found[0]
+def next_due_at(reader: sqlite3.Connection, after: str) -> str | None:
+    """When the first of those that were still waiting at the instant `after` may be tried again."""
+    sql = "SELECT min(next_attempt_at) FROM blob_uploads WHERE dead_at IS NULL AND next_attempt_at > ?"
+    found: str | None = reader.execute(sql, (after,)).fetchone()[0]
+    return found
 
 
 def list_dead(reader: sqlite3.Connection, limit: int) -> list[DeadBlob]:

@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from edge_agent.clock import from_rfc3339
 from edge_agent.errors import Conflict
 from edge_agent.events import Event
 from edge_agent.models import Actor, Finding
-from edge_agent.store import audit, outbox, settings, sync_states
+from edge_agent.store import audit, outbox, settings, sync_states, uploads
 from edge_agent.sync import backoff, device, enrolment, watch
 from edge_agent.sync.enrolment import Enrolment
 from edge_agent.sync.lane import SyncFailed, read_state
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
 PAUSED = "paused"
 GATHER_S = 0.1
 IDLE_S = 300.0
+SOONEST_S = 0.5
 WAIT_S = 25.0
 PATIENCE_S = 5.0
 LANES = ("hello", "push", "pull", "blobs")
+NextDueAt = Callable[[sqlite3.Connection, str], str | None]
 
 
 class Sync:
@@ -259,23 +262,24 @@ class Sync:
         link = self._ready_link()
         if link is None:
             return None
-        wait_s = self._worked(link, link.rows)
-        with self._parts.database.read() as reader:
-            due_at = outbox.next_due_at(reader)
-        if due_at is not None:
-            wait_s = min(wait_s, max(0.5, from_rfc3339(due_at) - self._parts.clock.time()))
-        return wait_s
+        return self._worked(link, link.rows, outbox.next_due_at)
 
     def _images_once(self) -> float | None:
         link = self._ready_link()
-        return None if link is None else self._worked(link, link.images)
+        return None if link is None else self._worked(link, link.images, uploads.next_due_at)
 
-    def _worked(self, link: Link, engine: Engine) -> float:
-        """One pass; seconds until the next."""
+    def _worked(self, link: Link, engine: Engine, next_due_at: NextDueAt) -> float:
+        """One pass; seconds until the next: a lane or one of its entries may try again."""
+        began_at = self._parts.clock.now()
         report = engine.run_pass(stop=lambda: link.is_closing.is_set() or self.paused_at() is not None)
         if report.has_more:
             return 0.0
-        return min(engine.wait_s() or IDLE_S, IDLE_S)
+        wait_s = min(engine.wait_s() or IDLE_S, IDLE_S)
+        with self._parts.database.read() as reader:
+            due_at = next_due_at(reader, began_at)
+        if due_at is None:
+            return wait_s
+        return min(wait_s, max(SOONEST_S, from_rfc3339(due_at) - self._parts.clock.time()))
 
     def _wait_once(self, space: str) -> float | None:
         """Waits until the server says that the space changed; seconds until the next wait."""

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from central_server.devices import issue_code
+from central_server.objects import Objects
 from central_server.store.database import Database
 from edge_agent.api.app import create_app
 from edge_agent.api.services import Services
@@ -23,11 +24,12 @@ from edge_agent.models import Actor
 from edge_agent.store import outbox
 from edge_agent.store.database import insert
 from edge_agent.sync import enrolment
+from sync_protocol.canonical import sha256_hex
 from sync_protocol.tables import SPACES
 from tests.api_agent import make_bundle
 from tests.central.caller import serving
 from tests.central.devices import CLOCK
-from tests.central.reach import Reach, refused
+from tests.central.reach import Reach, answered, refused
 from tests.central.test_changes import add_user
 from tests.waiting import wait_for
 
@@ -71,6 +73,26 @@ def record(services: Services) -> None:
         row |= {"qr_code": target_id, "serial_no": "", "created_at": now, "updated_at": now}
         insert(tx, "inspection_targets", row)
     services.events.publish("target", {"id": target_id})
+
+
+def photograph(services: Services) -> str:
+    """A picture as the intake keeps it; its id."""
+    record(services)
+    now, session_id, image_id = CLOCK.now(), CLOCK.new_id(), CLOCK.new_id()
+    staged = services.blobs.stage(image_id.encode(), image_id, "image/png", now[:10])
+    services.blobs.commit([staged])
+    with services.database.write() as tx:
+        target = tx.execute("SELECT id, product_id FROM inspection_targets ORDER BY id DESC").fetchone()
+        [item_id] = tx.execute("SELECT id FROM inspection_items_master").fetchone()
+        session = {"id": session_id, "target_id": target[0], "product_id": target[1], "work_day": now[:10]}
+        changing = {"started_at": now, "updated_at": now, "criteria_snapshot": "[]"}
+        insert(tx, "inspection_sessions", session | changing)
+        image = {"id": image_id, "session_id": session_id, "item_id": item_id, "file_path": staged.file_path}
+        image |= {"file_size": len(image_id), "sha256": sha256_hex(image_id.encode()), "state": "inspected"}
+        image |= {"mime_type": "image/png", "width_px": 1, "height_px": 1, "source": "upload"}
+        insert(tx, "inspection_images", image | {"created_at": now, "captured_at": now})
+    services.events.publish("image", {"id": image_id})
+    return image_id
 
 
 def unsent(services: Services) -> int:
@@ -186,3 +208,27 @@ def knows(services: Services, username: str) -> bool:
     with services.database.read() as reader:
         sql = "SELECT 1 FROM users WHERE username = ?"
         return reader.execute(sql, (username,)).fetchone() is not None
+
+
+def test_a_picture_that_has_to_wait_is_tried_again_when_its_time_comes(
+    database: Database, objects: Objects, tmp_path: Path
+) -> None:
+    """Nothing else wakes the lane then: the next pass by the clock is minutes away."""
+    (tmp_path / "agent").mkdir()
+    with serving(database, tmp_path / "central", objects) as client:
+        reach = Reach(client)
+        with agent_on(tmp_path / "agent", reach) as services:
+            services.masters.import_bundle(make_bundle(tmp_path / "bundle-source"), TOMO)
+            services.sync.enrol("https://central", issue_code(database, CLOCK, "Plant 1", 3600).code, TOMO)
+            services.sync.run_pass()
+            image_id = photograph(services)
+            reach.disturb("PUT store", answered(403), times=3)
+            with services.sync.running():
+                wait_for(partial(is_uploaded, services, image_id), lambda: reach.log[-10:])
+    assert reach.count("PUT store") == 1
+
+
+def is_uploaded(services: Services, image_id: str) -> bool:
+    with services.database.read() as reader:
+        sql = "SELECT uploaded_at IS NOT NULL FROM inspection_images WHERE id = ?"
+        return bool(reader.execute(sql, (image_id,)).fetchone()[0])
