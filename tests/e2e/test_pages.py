@@ -124,3 +124,99 @@ def test_a_conflict_shows_both_sides_until_a_person_has_seen_it(page: Page) -> N
     check_screen(page)
     conflict.get_by_role("button", name="確認済みにする").click()
     expect(page.get_by_text("競合はありません。")).to_be_visible()
+
+
+def test_a_technician_sees_how_synchronisation_stands_and_acts(page: Page) -> None:
+    open_as(page, "technician")
+    new_session(page, "SY1")
+    page.get_by_role("link", name="保守").click()
+    expect(page.get_by_test_id("sync-summary")).to_contain_text("単独運転")
+    expect(page.get_by_role("table", name="送信待ちの変更")).to_contain_text("inspection_sessions")
+    check_screen(page)
+    page.get_by_role("button", name="一時停止").click()
+    page.get_by_role("button", name="再開").click()
+    expect(page.get_by_role("button", name="一時停止")).to_be_visible()
+    page.get_by_role("button", name="今すぐ同期").click()
+    expect(page.get_by_text("(not-enrolled)")).to_be_visible()  # nobody to synchronise with, and says so
+    check_screen(page)
+    page.get_by_role("button", name="修復", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("未送信のデータは破棄されません")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_health_is_looked_at(page: Page) -> None:
+    open_as(page, "technician", "/tech/health")
+    expect(page.get_by_text(ask_api(page, "GET", "/system/info")["data_dir"])).to_be_visible()
+    found = ask_api(page, "GET", "/system/findings")["findings"]
+    for one in found:
+        expect(page.locator(f"[data-code={one['code']}]").first).to_contain_text(one["hint"][:10])
+    check_screen(page)
+    page.get_by_role("button", name="点検する").click()
+    expect(page.get_by_role("region", name="全体の点検").get_by_role("alert").first).to_be_visible()
+
+
+def test_models_are_tried_on_this_machine(page: Page) -> None:
+    open_as(page, "technician", "/tech/models")
+    model = page.get_by_test_id("model").filter(has_text="plate-defects 1.0.0")
+    expect(model).to_contain_text("有効")
+    check_screen(page)
+    model.get_by_role("button", name="再テスト").click()
+    expect(model.get_by_test_id("tried")).to_contain_text("すべて一致")
+    model.get_by_role("button", name="前の版に戻す").click()
+    page.get_by_role("dialog").get_by_role("button", name="前の版に戻す").click()
+    expect(page.get_by_role("main").get_by_role("alert").filter(has_text="plate-defects")).to_be_visible()
+
+
+def test_cameras_and_files_set_aside(page: Page, tmp_path: Path) -> None:
+    open_as(page, "technician")
+    folder = {"path": str(tmp_path / "in"), "product": "DEMO-PLATE", "item": "SURFACE", "give_up_s": 0}
+    (tmp_path / "in").mkdir()
+    ask_api(page, "PUT", "/folders/line1", folder | {"pattern": "(?P<serial>[a-z]+)\\.jpg"})
+    (tmp_path / "in" / "broken.jpg").write_bytes(PLATE.read_bytes()[:2000])
+    page.goto("/#/tech/equipment")
+    camera = page.get_by_test_id("camera").filter(has_text="bench")
+    camera.get_by_role("button", name="映像を表示").click()
+    expect(camera.locator("img")).to_have_js_property("complete", value=True)
+    camera.get_by_role("button", name="映像を隠す").click()
+    expect(page.get_by_test_id("folder")).to_contain_text(str(tmp_path))
+    broken = page.get_by_test_id("quarantined").filter(has_text="broken.jpg")
+    expect(broken).to_be_visible()
+    check_screen(page)
+    broken.get_by_role("button", name="削除").click()
+    page.get_by_role("dialog").get_by_role("button", name="削除").click()
+    expect(broken).to_have_count(0)
+
+
+def test_an_administrator_adds_a_person_and_ends_their_logins(page: Page) -> None:
+    open_as(page, "admin", "/tech/users")
+    check_screen(page)
+    page.get_by_label("利用者名").fill("newcomer")
+    page.get_by_label("氏名").fill("新人")
+    page.get_by_label("パスワード").fill("short")
+    page.get_by_role("button", name="利用者を追加").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_label("パスワード").fill("long-enough-2026")
+    page.get_by_role("button", name="利用者を追加").click()
+    row = page.get_by_role("row").filter(has_text="newcomer")
+    row.get_by_role("button", name="無効にする").click()
+    page.get_by_role("dialog").get_by_role("button", name="無効にする").click()
+    expect(row.get_by_role("button", name="有効に戻す")).to_be_visible()
+
+
+def test_the_audit_log_is_read_and_proven(page: Page) -> None:
+    open_as(page, "technician")
+    session_id = new_session(page, "AU1")
+    page.goto("/#/tech/audit")
+    expect(page.get_by_role("table", name="監査ログ")).to_contain_text(session_id)
+    check_screen(page)
+    page.get_by_role("button", name="ログを検証").click()
+    expect(page.get_by_test_id("proof")).to_contain_text("記録時のまま")
+
+
+def test_inspectors_are_not_led_to_the_technician_s_pages(page: Page) -> None:
+    open_as(page)
+    expect(page.get_by_role("link", name="要確認")).to_be_visible()
+    expect(page.get_by_role("link", name="保守")).to_have_count(0)
+    page.goto("/#/tech/audit")
+    expect(page.get_by_role("alert")).to_have_attribute("data-code", "role-needed")

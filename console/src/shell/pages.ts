@@ -7,4 +7,5 @@ export const PAGES: readonly { path: string; word: Key; roles?: readonly Schemas
   { path: "/scan", word: "scan" },
   { path: "/reviews", word: "review" },
   { path: "/history", word: "history" },
+  { path: "/tech", word: "tech", roles: ["supervisor", "technician", "admin"] },
 ];

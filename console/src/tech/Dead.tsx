@@ -1,0 +1,76 @@
+/** Changes the server refused for good: why, and trying them again once the cause is gone. */
+import Button from "@mui/material/Button";
+import Card from "@mui/material/Card";
+import CardContent from "@mui/material/CardContent";
+import Stack from "@mui/material/Stack";
+import Typography from "@mui/material/Typography";
+import { useQuery } from "@tanstack/react-query";
+import { api, read, type Schemas } from "../api/client";
+import { Details } from "../flow/AiFacts";
+import { useWords } from "../i18n";
+import { rowOf } from "../review/fields";
+import { Action } from "../ui/Action";
+import { Facts } from "../ui/Grid";
+import { Loaded } from "../ui/Page";
+import { Section } from "../ui/Section";
+import { deadList } from "./queries";
+import { useIsTechnician } from "./TechPage";
+
+export function Dead() {
+  const { t } = useWords();
+  const found = useQuery(deadList);
+  const isTechnician = useIsTechnician();
+  return (
+    <Section title={t("dead")}>
+      <Loaded of={found}>
+        {({ entries }) =>
+          entries.length === 0 ? (
+            <Typography>{t("dead.none")}</Typography>
+          ) : (
+            <>
+              {entries.map((one) => (
+                <Refused key={one.id} entry={one} mayRetry={isTechnician} />
+              ))}
+              {isTechnician && (
+                <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
+                  <Action
+                    isMain
+                    label={t("dead.all")}
+                    stale="sync"
+                    act={() => read(api.POST("/api/v1/sync/dead/retry", { body: {} }))}
+                  />
+                  <Button href="/api/v1/sync/dead/export" download>
+                    {t("dead.export")}
+                  </Button>
+                </Stack>
+              )}
+            </>
+          )
+        }
+      </Loaded>
+    </Section>
+  );
+}
+
+function Refused({ entry, mayRetry }: { entry: Schemas["DeadEntry"]; mayRetry: boolean }) {
+  const { t, time } = useWords();
+  const retry = () =>
+    read(api.POST("/api/v1/sync/dead/{entry_id}/retry", { params: { path: { entry_id: entry.id } } }));
+  return (
+    <Card variant="outlined" data-testid="dead">
+      <CardContent>
+        <Typography sx={{ fontWeight: 600 }}>
+          {entry.entity_type} · {entry.operation} · {entry.error_code}
+        </Typography>
+        <Typography lang="en">{entry.error_detail}</Typography>
+        <Typography>
+          {time(entry.created_at)} → {time(entry.dead_at)}
+        </Typography>
+        <Details title={t("dead.data")}>
+          <Facts facts={Object.entries(rowOf(entry.data)).map(([name, value]) => [name, String(value)])} />
+        </Details>
+        {mayRetry && <Action label={t("retry")} stale="sync" act={retry} />}
+      </CardContent>
+    </Card>
+  );
+}

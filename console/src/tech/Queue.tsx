@@ -1,0 +1,34 @@
+import { useQuery } from "@tanstack/react-query";
+import { useWords } from "../i18n";
+import { Grid } from "../ui/Grid";
+import { Loaded } from "../ui/Page";
+import { Section } from "../ui/Section";
+import { queue } from "./queries";
+
+/** What is sent next: the first hundred entries. */
+export function Queue() {
+  const { t, time } = useWords();
+  const found = useQuery(queue);
+  return (
+    <Section title={t("queue")}>
+      <Loaded of={found}>
+        {({ entries }) => (
+          <Grid
+            label={t("queue")}
+            heads={[t("audit.number"), t("audit.at"), t("audit.subject"), t("audit.action"), t("sync.error")]}
+            rows={entries.map((one) => ({
+              key: one.id,
+              cells: [
+                one.id,
+                time(one.created_at),
+                `${one.entity_type} ${one.entity_id}`,
+                one.operation,
+                one.error_code ?? "—",
+              ],
+            }))}
+          />
+        )}
+      </Loaded>
+    </Section>
+  );
+}
