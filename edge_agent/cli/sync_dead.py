@@ -1,4 +1,4 @@
-"""`sync dead`: what the server refused for good, and its way back into the queue.
+"""`sync dead`: what the server refused for good or can never be sent, and its way back into the queue.
 
 Rules of this file:
 - A dead letter keeps its bytes for ever; `retry` and `export` are all there is to do.
@@ -16,10 +16,13 @@ from edge_agent.cli.options import AsJson, Limit, agent, write_new
 from edge_agent.cli.output import emit_facts, emit_json, emit_table
 from edge_agent.errors import BadInput
 
-app = typer.Typer(help="Changes the server refused for good.", no_args_is_help=True)
+app = typer.Typer(
+    help="Changes the server refused for good, and photographs that cannot be sent.", no_args_is_help=True
+)
 Entry = Annotated[int, typer.Argument(metavar="ENTRY", min=1, help="The entry's number in the queue.")]
 Code = Annotated[str | None, typer.Option(help="Only those with this reason.")]
 COLUMNS = ("id", "entity_type", "entity_id", "operation", "dead_at", "error_code", "error_detail")
+IMAGES = ("sha256", "dead_at", "error_code", "error_detail")
 
 
 @app.command("list")
@@ -30,10 +33,15 @@ def list_letters(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """All of them with their reasons, in the order in which they were made."""
+    """All of them with their reasons, in the order in which they were made; then photographs given up."""
     with agent(context) as connection:
         page = connection.get("/sync/dead", after_id=after, code=code, limit=limit)
-    emit_json(page) if as_json else emit_table(COLUMNS, page["entries"], empty="no dead letters")
+    if as_json:
+        emit_json(page)
+        return
+    emit_table(COLUMNS, page["entries"], empty="no dead letters")
+    if page["images"]:
+        emit_table(IMAGES, page["images"])
 
 
 @app.command()
@@ -67,7 +75,7 @@ def retry(
     code: Code = None,
     as_json: AsJson = False,
 ) -> None:
-    """Queues one, all, or those with one reason again; it is recorded who asked for it."""
+    """Queues one, all, or those with one reason again, photographs too; it is recorded who asked for it."""
     if (entry is not None) + everything + (code is not None) != 1:
         raise BadInput(
             "Name one entry, --all, or --code.",

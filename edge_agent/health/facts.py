@@ -224,7 +224,7 @@ def _queue(facts: Facts) -> Iterator[Finding]:
             Severity.ERROR,
             "synchronisation",
             f"{facts.dead_blobs} pictures cannot be sent to the centre: their files are missing, changed or too large.",
-            "Run `edge-agent check`, restore the files from a backup, then `edge-agent sync dead retry --all`.",
+            "Restore the files that `edge-agent sync dead list` names, then `edge-agent sync dead retry --all`.",
         )
     if not facts.server_configured or facts.oldest_unsynced_at is None:
         return

@@ -50,6 +50,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class DeadBlob:
+    """Bytes given up; `error_detail` names the file."""
+
     sha256: str
     retry_count: int
     dead_at: str
@@ -103,10 +105,11 @@ def next_due_at(reader: sqlite3.Connection, after: str) -> str | None:
     return found
 
 
-def list_dead(reader: sqlite3.Connection, limit: int) -> list[DeadBlob]:
-    """Bytes given up, the longest so first."""
-    sql = f"SELECT {columns(DeadBlob)} FROM blob_uploads WHERE dead_at IS NOT NULL ORDER BY dead_at LIMIT ?"
-    return many(DeadBlob, reader.execute(sql, (limit,)))
+def list_dead(reader: sqlite3.Connection, limit: int, *, code: str | None = None) -> list[DeadBlob]:
+    """Bytes given up, the longest so first; those of one reason if `code` is named."""
+    sql = f"""SELECT {columns(DeadBlob)} FROM blob_uploads
+              WHERE dead_at IS NOT NULL AND (?1 IS NULL OR error_code = ?1) ORDER BY dead_at, sha256 LIMIT ?2"""
+    return many(DeadBlob, reader.execute(sql, (code, limit)))
 
 
 def count_dead(reader: sqlite3.Connection) -> int:

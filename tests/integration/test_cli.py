@@ -26,15 +26,22 @@ from edge_agent.cli.connection import LOCAL, Connection
 from edge_agent.cli.exits import Exit
 from edge_agent.cli.in_process import in_process
 from edge_agent.cli.main import run
+from edge_agent.store import uploads
 from tests import bundles
-from tests.api_agent import PASSWORD, make_bundle, open_agent, png
+from tests.api_agent import PASSWORD, Agent, make_bundle, open_agent, png
 
 Ask = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture(scope="module")
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    with open_agent(tmp_path_factory.mktemp("data")) as agent, asyncio.Runner() as runner:
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    with open_agent(tmp_path_factory.mktemp("data")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def connection(agent: Agent) -> Iterator[Connection]:
+    with asyncio.Runner() as runner:
         transport = in_process(create_app(agent.services), runner)
         with httpx.Client(base_url=LOCAL, transport=transport) as client:
             yield Connection(client, True, agent.services.install_token)
@@ -342,6 +349,21 @@ def test_sync_status_and_queue_without_a_server(ask: Ask, tmp_path: Path) -> Non
     assert code == 0
     assert [one["entity_type"] for one in page["entries"]] == ["inspection_images"]
     assert page["next_after_id"] == page["entries"][0]["id"]
+
+
+def test_a_photograph_given_up_is_shown_with_its_reason_and_tried_again(ask: Ask, agent: Agent) -> None:
+    given_up = uploads.Trouble("ab" * 32, "image-missing", "images/x.png is not there.", None)
+    with agent.services.database.write() as tx:
+        uploads.note(tx, [given_up], agent.services.clock.now())
+    [shown] = ask("sync", "dead", "list")[1]["images"]
+    assert (shown["sha256"], shown["error_code"], shown["error_detail"]) == (
+        given_up.sha256,
+        given_up.code,
+        given_up.detail,
+    )
+    assert ask("sync", "dead", "list", "--code", "image-changed")[1]["images"] == []
+    assert ask("sync", "dead", "retry", "--code", "image-missing")[0] == 0
+    assert ask("sync", "dead", "list")[1]["images"] == []
 
 
 def test_dead_letters_from_the_command_line(ask: Ask, tmp_path: Path) -> None:

@@ -1301,7 +1301,7 @@ export interface paths {
         };
         /**
          * List Dead Letters
-         * @description Changes the server refused for good, in the order in which they were made.
+         * @description Changes the server refused for good, in the order in which they were made, and photographs given up.
          */
         get: operations["list_dead_letters"];
         put?: never;
@@ -1343,7 +1343,7 @@ export interface paths {
         put?: never;
         /**
          * Retry Dead Letters
-         * @description Queues all of them again, or those with one reason.
+         * @description Queues all of them again, or those with one reason, photographs too.
          */
         post: operations["retry_dead_letters"];
         delete?: never;
@@ -2239,6 +2239,22 @@ export interface components {
             unchanged?: number;
         };
         /**
+         * DeadBlob
+         * @description Bytes given up; `error_detail` names the file.
+         */
+        DeadBlob: {
+            /** Dead At */
+            dead_at: string;
+            /** Error Code */
+            error_code: string;
+            /** Error Detail */
+            error_detail: string;
+            /** Retry Count */
+            retry_count: number;
+            /** Sha256 */
+            sha256: string;
+        };
+        /**
          * DeadEntry
          * @description `data` is the row as it was frozen, canonical JSON.
          */
@@ -2281,10 +2297,15 @@ export interface components {
             /** Held */
             held: components["schemas"]["Held"][];
         };
-        /** DeadPage */
+        /**
+         * DeadPage
+         * @description `images`: photographs that cannot be sent, the longest so first; only with the first page.
+         */
         DeadPage: {
             /** Entries */
             entries: components["schemas"]["DeadEntry"][];
+            /** Images */
+            images: components["schemas"]["DeadBlob"][];
             /** Next After Id */
             next_after_id: number | null;
         };

@@ -15,6 +15,7 @@ from edge_agent.api.bodies.fields import Request
 from edge_agent.store.conflicts import Conflict
 from edge_agent.store.dead import DeadEntry, Held
 from edge_agent.store.queue import QueueEntry
+from edge_agent.store.uploads import DeadBlob
 
 TableName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")]
 
@@ -27,7 +28,10 @@ class QueuePage:
 
 @dataclass(frozen=True, slots=True)
 class DeadPage:
+    """`images`: photographs that cannot be sent, the longest so first; only with the first page."""
+
     entries: list[DeadEntry]
+    images: list[DeadBlob]
     next_after_id: int | None
 
 

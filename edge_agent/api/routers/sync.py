@@ -22,7 +22,7 @@ from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.views import read_cursor, write_cursor
 from edge_agent.errors import NotFound
 from edge_agent.messages import choose_language
-from edge_agent.store import audit, conflicts, dead, queue
+from edge_agent.store import audit, conflicts, dead, queue, uploads
 from edge_agent.store.conflicts import Conflict
 from edge_agent.sync import dead_letters
 from edge_agent.sync.status import SyncStatus, read_status
@@ -66,10 +66,11 @@ def list_queue(
 def list_dead_letters(
     _who: Senior, has: Has, after_id: AfterId = 0, code: Code = None, limit: Limit = 100
 ) -> DeadPage:
-    """Changes the server refused for good, in the order in which they were made."""
-    with has.database.read() as reader:
+    """Changes the server refused for good, in the order in which they were made, and photographs given up."""
+    with has.database.snapshot() as reader:
         found = dead.list_dead(reader, after_id, limit, code=code)
-    return DeadPage(found, found[-1].id if len(found) == limit else None)
+        images = [] if after_id else uploads.list_dead(reader, limit, code=code)
+    return DeadPage(found, images, found[-1].id if len(found) == limit else None)
 
 
 @router.get(
@@ -104,7 +105,7 @@ def retry_dead_letter(entry_id: EntryId, who: Technician, has: Has) -> RetryRepl
 
 @router.post("/dead/retry")
 def retry_dead_letters(body: RetryRequest, who: Technician, has: Has) -> RetryReply:
-    """Queues all of them again, or those with one reason."""
+    """Queues all of them again, or those with one reason, photographs too."""
     return RetryReply(dead_letters.retry_many(has.database, who.plain_actor, code=body.code))
 
 
