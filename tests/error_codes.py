@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A code is a class attribute `code`, a `code="…"` in a call, or the constant given for a parameter named
-  `code` of a function that returns one of our errors, or of an error class.
+  `code` of a function that returns one of our errors, or of an error class. A verdict's `Reason` is no error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def codes_in(tree: ast.Module) -> Iterator[str]:
         match node:
             case ast.ClassDef(body=body):
                 yield from class_codes(body)
-            case ast.Call(func=func, args=args, keywords=keywords):
+            case ast.Call(func=func, args=args, keywords=keywords) if name_of(func) != "Reason":
                 yield from (text for word in keywords if word.arg == "code" for text in constants(word.value))
                 position = makers.get(name_of(func))
                 if position is not None and len(args) > position:
