@@ -215,11 +215,19 @@ def refusals(reader: sqlite3.Connection) -> list[Finding]:
                     Severity.ERROR,
                     space,
                     _sentence(refused),
-                    "Mend the named row at the central server; until then what was in force before stays so. "
-                    "If it says schema-newer, update this agent.",
+                    f"{_advice(refused)} Until then what was in force before stays so.",
                 )
             )
     return found
+
+
+def _advice(refused: Mapping[str, Any]) -> str:
+    codes = {one["code"] for one in refused["problems"]}
+    if "schema-newer" in codes:
+        return "Update this agent: the server is newer."
+    if "schema-older" in codes:
+        return "Update the central server: this agent is newer."
+    return "Mend the named row at the central server."
 
 
 def _sentence(refused: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from edge_agent.models import Actor
 from edge_agent.store import audit, pulled, users
 from edge_agent.store.database import Database, insert
 from edge_agent.sync.lane import Kind, SyncFailed
-from edge_agent.sync.rounds import begin_again
+from edge_agent.sync.rounds import begin_again, refusals
 from sync_protocol.messages import Page
 from tests.bundles import LOOK, pipeline, with_template, write_bundle, write_model
 from tests.sync.conftest import Agent, opened
@@ -149,6 +149,54 @@ def test_a_refused_row_in_the_middle_changes_nothing_and_the_old_masters_judge(
     assert agent.problems() == []
     assert agent.cursor() == 10
     assert len(agent.rows("inspection_targets_master")) == 2
+
+
+def newer_column(central: FakeCentral) -> None:
+    central.change("inspection_targets_master", new_id(5), product_name="B", weight_g=12)
+
+
+def newer_table(central: FakeCentral) -> None:
+    central.change("inspection_targets_master", new_id(5), product_name="B")
+    central.put_raw("conveyors", new_id(9), "{}")
+
+
+def older_column(central: FakeCentral) -> None:
+    row = product(5) | {"product_name": "B"}
+    del row["description"]
+    central.put("inspection_targets_master", row)
+
+
+@pytest.mark.parametrize(
+    ("speak", "code", "advice"),
+    [
+        (newer_column, "schema-newer", "Update this agent"),
+        (newer_table, "schema-newer", "Update this agent"),
+        (older_column, "schema-older", "Update the central server"),
+    ],
+)
+def test_a_server_of_another_version_stops_the_cursor_and_the_old_masters_judge(
+    agent: Agent, tmp_path: Path, speak: Callable[[FakeCentral], None], code: str, advice: str
+) -> None:
+    fill(agent.central, tmp_path / "m")
+    agent.pass_once()
+    running, cursor, before = agent.masters.running, agent.cursor(), agent.rows("inspection_targets_master")
+    speak(agent.central)
+    agent.central.put("central_decisions", decision(1, new_id(77)))
+    agent.pass_once()
+    assert (agent.cursor(), agent.rows("inspection_targets_master")) == (cursor, before)
+    assert agent.masters.running is running
+    assert agent.cursor("decisions") == 1, "the other space goes on"
+    with agent.database.read() as reader:
+        [finding] = refusals(reader)
+    assert (finding.code, f"[{code}]" in finding.message) == ("masters-refused", True)
+    assert finding.hint.startswith(advice)
+    agent.central.put("inspection_targets_master", product(5) | {"product_name": "C"})
+    agent.central.changes["masters"].pop(("conveyors", new_id(9)), None)
+    with agent.database.write(local=False) as tx:
+        begin_again(tx, "masters", "the older side was updated")
+    agent.pass_once()
+    assert agent.problems() == []
+    assert agent.one("inspection_targets_master", "product_name") == ("C",)
 
 
 def test_a_refused_round_is_tried_again_ever_more_rarely(agent: Agent) -> None:
