@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { daysBefore, paretoOf, shareOf } from "../src/figures/counts";
 import { csvUrl, wantedOf } from "../src/history/wanted";
 import { fieldsOf } from "../src/review/fields";
 
@@ -28,4 +29,26 @@ test("of two versions of a row only what differs is shown", () => {
     ["c", "[1]", ""],
   ]);
   expect(fieldsOf("not JSON", "{}")).toEqual([["", "not JSON", ""]]);
+});
+
+test("reasons are summed over items, most frequent first, with the share of all up to there", () => {
+  const count = (item_id: string, reason_code: string, verdict_count: number) => ({
+    item_id,
+    reason_code,
+    verdict_count,
+  });
+  expect(paretoOf([count("a", "dent", 2), count("a", "scratch", 5), count("b", "dent", 1)])).toEqual([
+    { code: "scratch", count: 5, cumulative: 62.5 },
+    { code: "dent", count: 3, cumulative: 100 },
+  ]);
+});
+
+test("a rate of nothing is no rate", () => {
+  const rate = { part: 0, whole: 0, cases: 0, value: null, low: null, high: null };
+  expect(shareOf(rate)).toBeNull();
+  expect(shareOf({ ...rate, value: 0.5, low: 0.25, high: 0.75 })).toEqual({ value: 50, low: 25, high: 75 });
+});
+
+test("days are counted back over the ends of months", () => {
+  expect(daysBefore("2026-03-01", 1)).toBe("2026-02-28");
 });

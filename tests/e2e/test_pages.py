@@ -220,3 +220,22 @@ def test_inspectors_are_not_led_to_the_technician_s_pages(page: Page) -> None:
     expect(page.get_by_role("link", name="保守")).to_have_count(0)
     page.goto("/#/tech/audit")
     expect(page.get_by_role("alert")).to_have_attribute("data-code", "role-needed")
+
+
+def test_the_figures_say_what_was_decided(page: Page) -> None:
+    open_as(page)
+    session_id = new_session(page, "FG1")
+    for one in ask_api(page, "GET", f"/sessions/{session_id}")["items"]:
+        given = {"final_result": "NG", "item_id": one["item"]["id"], "reason_code": "scratch"}
+        ask_api(page, "POST", f"/sessions/{session_id}/verifications", given)
+    ask_api(page, "POST", f"/sessions/{session_id}/complete")
+    page.get_by_role("link", name="集計").click()
+    total = ask_api(page, "GET", "/statistics/yield")["total"]
+    expect(page.locator("[data-figure='不合格 NG'] p").first).to_have_text(str(total["ng"]))
+    expect(page.locator("[data-figure=良品率]")).to_contain_text("95 %")
+    expect(page.get_by_test_id("pareto").locator("svg").last).to_contain_text("傷")
+    expect(page.get_by_role("table", name="不合格の理由")).to_contain_text("傷")
+    page.get_by_role("button", name="月別").click()
+    page.get_by_text("表で見る").click()
+    expect(page.get_by_role("table", name="良品率の推移").get_by_role("row")).to_have_count(2)
+    check_screen(page)

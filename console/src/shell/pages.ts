@@ -7,5 +7,6 @@ export const PAGES: readonly { path: string; word: Key; roles?: readonly Schemas
   { path: "/scan", word: "scan" },
   { path: "/reviews", word: "review" },
   { path: "/history", word: "history" },
+  { path: "/figures", word: "figures" },
   { path: "/tech", word: "tech", roles: ["supervisor", "technician", "admin"] },
 ];

@@ -32,6 +32,7 @@ export const router = createHashRouter([
         lazy: async () => ({ Component: (await import("../history/Trace")).Trace }),
       },
       { path: "/reviews", lazy: async () => ({ Component: (await import("../review/Reviews")).Reviews }) },
+      { path: "/figures", lazy: async () => ({ Component: (await import("../figures/Figures")).Figures }) },
       { path: "/tech", lazy: async () => ({ Component: (await import("../tech/Sync")).Sync }) },
       { path: "/tech/health", lazy: async () => ({ Component: (await import("../tech/Health")).Health }) },
       { path: "/tech/models", lazy: async () => ({ Component: (await import("../tech/Models")).Models }) },
