@@ -216,7 +216,7 @@ def _queue(facts: Facts) -> Iterator[Finding]:
             Severity.WARNING,
             "synchronisation",
             f"The server refused {facts.dead_entries} changes; they are kept here.",
-            "Look at their reasons, mend the cause, and queue them again.",
+            "`edge-agent sync dead list` says why; mend the cause, then `edge-agent sync dead retry --all`.",
         )
     if facts.dead_blobs:
         yield Finding(

@@ -236,8 +236,8 @@ def alarms(reader: sqlite3.Connection) -> list[Finding]:
             ", ".join(tables),
             f"Here and at the central server there are different rows ({len(buckets)} groups), "
             "also after they were mended, or nobody but a person can settle it.",
-            "Verify the synchronisation deeply: that names every row. Then repair it, or ask who looks after the "
-            "server.",
+            "`edge-agent sync verify --deep` names every row; then `edge-agent sync repair`, or ask who looks after "
+            "the server.",
         )
     ]
 
