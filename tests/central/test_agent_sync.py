@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from central_server.devices import issue_code
 from central_server.objects import Objects
 from central_server.store.database import Database
+from central_server.store.migrations import migrate
 from edge_agent.api.app import create_app
 from edge_agent.api.services import Services
 from edge_agent.config import load_config
@@ -85,10 +89,11 @@ def photograph(services: Services) -> str:
         target = tx.execute("SELECT id, product_id FROM inspection_targets ORDER BY id DESC").fetchone()
         [item_id] = tx.execute("SELECT id FROM inspection_items_master").fetchone()
         session = {"id": session_id, "target_id": target[0], "product_id": target[1], "work_day": now[:10]}
-        changing = {"started_at": now, "updated_at": now, "criteria_snapshot": "[]"}
+        snapshot = json.dumps([{"id": item_id}])
+        changing = {"started_at": now, "updated_at": now, "criteria_snapshot": snapshot}
         insert(tx, "inspection_sessions", session | changing)
         image = {"id": image_id, "session_id": session_id, "item_id": item_id, "file_path": staged.file_path}
-        image |= {"file_size": len(image_id), "sha256": sha256_hex(image_id.encode()), "state": "inspected"}
+        image |= {"file_size": len(image_id), "sha256": sha256_hex(image_id.encode()), "state": "failed"}
         image |= {"mime_type": "image/png", "width_px": 1, "height_px": 1, "source": "upload"}
         insert(tx, "inspection_images", image | {"created_at": now, "captured_at": now})
     services.events.publish("image", {"id": image_id})
@@ -232,3 +237,52 @@ def is_uploaded(services: Services, image_id: str) -> bool:
     with services.database.read() as reader:
         sql = "SELECT uploaded_at IS NOT NULL FROM inspection_images WHERE id = ?"
         return bool(reader.execute(sql, (image_id,)).fetchone()[0])
+
+
+@pytest.mark.parametrize("down", ["database", "object store"])
+def test_what_is_up_goes_on_and_the_rest_follows(
+    empty_url: str, objects: Objects, tmp_path: Path, down: str
+) -> None:
+    """The database down while the object store is up, and the reverse: nothing lost, nothing doubled."""
+    migrate(empty_url)
+    database = Database(empty_url)
+    database.open()
+    (tmp_path / "agent").mkdir()
+    with serving(database, tmp_path / "central", objects) as client:
+        reach = Reach(client)
+        with agent_on(tmp_path / "agent", reach) as services:
+            services.masters.import_bundle(make_bundle(tmp_path / "bundle-source"), TOMO)
+            services.sync.enrol("https://central", issue_code(database, CLOCK, "Plant 1", 3600).code, TOMO)
+            services.sync.run_pass()
+            image_id, waiting = photograph(services), unsent(services)
+            with database_down(empty_url) if down == "database" else store_down(reach):
+                report = services.sync.run_pass()
+            assert report.failures.keys() == {"hello" if down == "database" else "blobs"}
+            assert unsent(services) == (waiting if down == "database" else 0)
+            assert not is_uploaded(services, image_id)
+            wait_for(lambda: not services.sync.run_pass().failures)
+            assert (unsent(services), is_uploaded(services, image_id)) == (0, True)
+            assert services.sync.verify(deep=True).differences == []
+            assert [found for found in services.check() if found.severity == "error"] == []
+            with database.snapshot() as tx:
+                sql = "SELECT count(*), count(DISTINCT id), min(id::text) FROM inspection_images"
+                assert tx.execute(sql).fetchall() == [(1, 1, image_id)]
+    database.close()
+
+
+@contextmanager
+def database_down(url: str) -> Iterator[None]:
+    """Nobody is let in, and those who are in are thrown out."""
+    name = conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        yield
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+
+
+@contextmanager
+def store_down(reach: Reach) -> Iterator[None]:
+    reach.disturb("store", refused, times=100)
+    yield
+    reach.mend()
