@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +25,13 @@ def judged_item(page: Page, serial: str, code: str = "SURFACE", picture: Path = 
     )
     assert answer.status == 201, answer.text()
     return session_id, item
+
+
+def change_store(page: Page, sql: str, values: tuple[str, ...]) -> None:
+    """What a server's answer would have left in the agent's tables."""
+    database = Path(ask_api(page, "GET", "/system/info")["data_dir"]) / "edge.db"
+    with closing(sqlite3.connect(database, timeout=10)) as connection, connection:
+        connection.execute(sql, values)
 
 
 def test_the_history_is_narrowed_by_who_when_and_what(page: Page) -> None:
@@ -49,13 +57,13 @@ def test_the_history_goes_into_a_spreadsheet_as_it_is_narrowed(page: Page) -> No
     new_session(page, "CSV1")
     page.goto("/#/history?status=COMPLETED")
     with page.expect_download() as started:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV 出力").click()
     completed = started.value.path().read_bytes()
     assert completed.startswith(b"\xef\xbb\xbf")
     assert b"CSV1" not in completed
     page.goto("/#/history")
     with page.expect_download() as started:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV 出力").click()
     assert b"CSV1" in started.value.path().read_bytes()
 
 
@@ -109,14 +117,12 @@ def test_a_conflict_shows_both_sides_until_a_person_has_seen_it(page: Page) -> N
         '{"status": "ours"}',
         '{"status": "theirs"}',
     )
-    database = Path(ask_api(page, "GET", "/system/info")["data_dir"]) / "edge.db"
-    with sqlite3.connect(database, timeout=10) as connection:
-        connection.execute(
-            "INSERT INTO conflict_log (id, entity_type, entity_id, kept, local_data, server_data, reason,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, 'test', '2026-11-23T00:00:00.000Z')",
-            row,
-        )
-    connection.close()
+    change_store(
+        page,
+        "INSERT INTO conflict_log (id, entity_type, entity_id, kept, local_data, server_data, reason,"
+        " created_at) VALUES (?, ?, ?, ?, ?, ?, 'test', '2026-11-23T00:00:00.000Z')",
+        row,
+    )
     page.goto("/#/reviews")
     conflict = page.get_by_test_id("conflict")
     conflict.get_by_text("相違点").click()
@@ -239,3 +245,23 @@ def test_the_figures_say_what_was_decided(page: Page) -> None:
     page.get_by_text("表で見る").click()
     expect(page.get_by_role("table", name="良品率の推移").get_by_role("row")).to_have_count(2)
     check_screen(page)
+
+
+def test_what_the_server_refused_is_shown_with_its_reason_and_tried_again(page: Page) -> None:
+    open_as(page, "technician")
+    session_id = new_session(page, "DL1")
+    change_store(
+        page,
+        "UPDATE sync_queue SET dead_at = '2026-11-23T00:00:00.000Z', error_code = 'unknown-product',"
+        " error_detail = 'no such product' WHERE entity_id = ?",
+        (session_id,),
+    )
+    page.goto("/#/tech")
+    dead = page.get_by_test_id("dead")
+    expect(dead).to_contain_text("unknown-product")
+    dead.get_by_text("データ", exact=True).click()
+    expect(dead).to_contain_text(session_id)
+    check_screen(page)
+    dead.get_by_role("button", name="もう一度").click()
+    expect(page.get_by_text("拒否された変更はありません。")).to_be_visible()
+    expect(page.get_by_role("table", name="送信待ちの変更")).to_contain_text(session_id)

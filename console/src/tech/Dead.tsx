@@ -10,7 +10,7 @@ import { Details } from "../flow/AiFacts";
 import { useWords } from "../i18n";
 import { rowOf } from "../review/fields";
 import { Action } from "../ui/Action";
-import { Facts } from "../ui/Grid";
+import { Facts, Grid } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
 import { Section } from "../ui/Section";
 import { deadList } from "./queries";
@@ -23,14 +23,15 @@ export function Dead() {
   return (
     <Section title={t("dead")}>
       <Loaded of={found}>
-        {({ entries }) =>
-          entries.length === 0 ? (
+        {({ entries, images }) =>
+          entries.length + images.length === 0 ? (
             <Typography>{t("dead.none")}</Typography>
           ) : (
             <>
               {entries.map((one) => (
                 <Refused key={one.id} entry={one} mayRetry={isTechnician} />
               ))}
+              {images.length > 0 && <Photographs images={images} />}
               {isTechnician && (
                 <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
                   <Action
@@ -49,6 +50,21 @@ export function Dead() {
         }
       </Loaded>
     </Section>
+  );
+}
+
+/** Pictures that cannot be sent: which, and why. */
+function Photographs({ images }: { images: readonly Schemas["DeadBlob"][] }) {
+  const { t, time } = useWords();
+  return (
+    <Grid
+      label={t("sync.images")}
+      heads={[t("trace.file"), t("sync.error"), t("audit.at"), "SHA-256"]}
+      rows={images.map((one) => ({
+        key: one.sha256,
+        cells: [one.error_detail, one.error_code, time(one.dead_at), one.sha256],
+      }))}
+    />
   );
 }
 
