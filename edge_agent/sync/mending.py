@@ -3,6 +3,8 @@
 Rules of this file:
 - Only puts together: what differs is `verify.py`'s to say, what to do about it `repair.py`'s.
 - The lanes of rows rest meanwhile: nothing is fetched or swapped by two at once.
+- Before anything is mended the server is greeted: one that was restored gets back what it lost by the operations it
+  had, and only what is still missing then is made anew.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ def mend(
 ) -> RepairReport:
     """See `Sync.repair`."""
     with link.rows.at_rest():
+        _greet(link)
         found = compare(parts, link, deep=deep, tables=None, progress=progress)
         return _repair(parts, link).run(found, dry_run=dry_run, automatic=automatic, progress=progress)
 
@@ -41,8 +44,16 @@ def begin_again(
 ) -> ResyncReport:
     """See `Sync.resync`."""
     with link.rows.at_rest():
+        _greet(link)
         found = compare(parts, link, deep=True, tables=tables, progress=progress)
         return resync(parts.database, _repair(parts, link), tables, found, progress=progress)
+
+
+def _greet(link: Link) -> None:
+    """Until nothing the server lost is left to be queued again. Raises SyncFailed."""
+    link.hello.want()
+    while link.hello.step():
+        pass
 
 
 def _repair(parts: Parts, link: Link) -> Repair:

@@ -79,11 +79,12 @@ class PullLane:
         return bool(staged) and self._is_due(state, place) and self._settle(start, state)
 
     def _is_behind(self, place: Place) -> bool:
-        """Whether the server may have more; without its word, as long as it was not asked from here."""
+        """Whether the server may have more, or less: one restored from a backup is behind us, and says so only when
+        asked. Without its word, as long as it was not asked from here."""
         head = self._heads.get(place.space)
         if head is None:
             return self._asked.get(place.space) != place
-        return self._epoch != place.server_epoch or head > place.cursor
+        return self._epoch != place.server_epoch or head != place.cursor
 
     def _fetch(self, place: Place, start: Place, state: SpaceState, staged: Sequence[StagedPage]) -> bool:
         try:
@@ -99,6 +100,8 @@ class PullLane:
             return self._reset(place.space, error.detail)
         if not page.has_more:
             self._asked[place.space] = after
+            if place.space in self._heads:
+                self._heads = {**self._heads, place.space: after.cursor}
         if after.cursor == place.cursor and staged:
             return self._close(start, state, place, staged)
         if after == place and FROM_ZERO not in state.detail:

@@ -31,10 +31,11 @@ from edge_agent.models import AGENT, Actor, FinalResult, Finding, Role
 from edge_agent.store import settings
 from edge_agent.store.database import Database, Identity, insert
 from edge_agent.store.schema import open_database
-from edge_agent.sync import enrolment
+from edge_agent.sync import enrolment, mending
 from edge_agent.sync.central import Central
 from edge_agent.sync.link import Link, make_link
 from edge_agent.sync.parts import Parts
+from edge_agent.sync.verify import Difference, no_progress
 from sync_protocol.canonical import sha256_hex
 from tests.simulation.network import CENTRE, Gate
 
@@ -161,6 +162,19 @@ class Agent:
             self.link.rows.run_pass()
             self.link.images.run_pass()
 
+    def compare(self, *, deep: bool = False) -> None:
+        """What the agent does every night, or a technician: compares with the centre and mends what differs."""
+        if self.link is not None:
+            mending.mend(
+                self._parts(), self.link, deep=deep, dry_run=False, automatic=not deep, progress=no_progress
+            )
+
+    def differences(self) -> list[Difference]:
+        """`edge-agent sync verify --deep`."""
+        assert self.link is not None
+        report = mending.compare(self._parts(), self.link, deep=True, tables=None, progress=no_progress)
+        return report.faults
+
     def wait_s(self) -> float:
         """Seconds until something may be tried again."""
         engines = [self.link.rows, self.link.images] if self.link else []
@@ -172,19 +186,21 @@ class Agent:
             found = enrolment.read(reader)
             self.device_id = str(settings.get(reader, "device.id"))
         if found is not None:
-            parts = Parts(
-                config=self.config,
-                clock=self.clock,
-                database=self.database,
-                blobs=self.blobs,
-                arrivals=self.masters.arrivals,
-                events=Events(),
-                open_client=lambda url: self.client,
-                sleep=self._sleep,
-                images_in_flight=1,
-            )
             token = enrolment.read_token(self.folder)
-            self.link = make_link(parts, self.client, found.server, token, self.device_id)
+            self.link = make_link(self._parts(), self.client, found.server, token, self.device_id)
+
+    def _parts(self) -> Parts:
+        return Parts(
+            config=self.config,
+            clock=self.clock,
+            database=self.database,
+            blobs=self.blobs,
+            arrivals=self.masters.arrivals,
+            events=Events(),
+            open_client=lambda url: self.client,
+            sleep=self._sleep,
+            images_in_flight=1,
+        )
 
     # ── the inspector ───────────────────────────────────────────────────────────────────────────────────
 

@@ -113,7 +113,7 @@ def only_when_woken() -> Iterator[None]:
 @contextmanager
 def answer_not_replayed() -> Iterator[None]:
     """The server has forgotten what it answered, and takes a replay for news."""
-    with patch.object(ingest, "_replay", lambda tx, sender, ops: {}):
+    with patch.object(ingest, "_replayed", lambda found, sender, ops: {}):
         yield
 
 

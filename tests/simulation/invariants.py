@@ -24,8 +24,9 @@ FACTS = (
     "ai_inspection_results",
     "human_verification_results",
 )
-APPLIED = """SELECT op_id::text, entity_type, entity_id::text, operation, data->>'version' FROM tauri_sync_queue
-             WHERE device_id = %s ORDER BY id"""
+APPLIED = """SELECT q.entity_type, q.entity_id::text, q.operation, q.data->>'version' FROM tauri_sync_queue q
+             JOIN sync_ops o ON o.op_id = q.op_id AND o.device_id = q.device_id AND o.outcome = 'applied'
+             WHERE q.device_id = %s ORDER BY q.id"""
 
 
 def always(world: World) -> Iterator[str]:
@@ -48,6 +49,7 @@ def at_rest(world: World) -> Iterator[str]:
         yield from _centre_has_every_row(world, agent)
         yield from _agent_has_the_masters(world, agent)
         yield from _check_is_clean(agent)
+        yield from (f"{agent.name}: verify --deep: {difference}" for difference in agent.differences())
     if conflicts := world.centre.sql("SELECT entity_id, kept FROM conflict_log"):
         yield f"conflicts, though every row has one writer: {conflicts}"
     if rejected := world.centre.sql("SELECT code, detail FROM sync_rejections WHERE resolved_at IS NULL"):
@@ -96,7 +98,7 @@ def _once_and_in_order(world: World) -> Iterator[str]:
     for agent in world.agents:
         seen: set[tuple[str, str, str, str | None]] = set()
         latest: dict[str, int] = {}
-        for _, kind, entity, operation, version in world.centre.sql(APPLIED, (agent.device_id,)):
+        for kind, entity, operation, version in world.centre.sql(APPLIED, (agent.device_id,)):
             if (kind, entity, operation, version) in seen:
                 yield f"{agent.name}: {operation} of {kind} {entity} version {version} was applied twice"
             seen.add((kind, entity, operation, version))

@@ -12,6 +12,7 @@ import os
 import random
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -72,8 +73,8 @@ class World:
             agent.enrol(self.centre.code())
         for agent in self.dice.sample(self.agents, self.dice.randint(1, len(self.agents))):
             agent.run_pass()
-        faults = self.dice.sample(list(Fault), self.dice.randint(1, 6))
-        self.network.weather.shares = {fault: self.dice.uniform(0.01, 0.12) for fault in faults}
+        faults = self.dice.sample(list(Fault), self.dice.randint(2, 7))
+        self.network.weather.shares = {fault: self.dice.uniform(0.02, 0.2) for fault in faults}
 
     def _deeds(self) -> list[Callable[[], None]]:
         """What may happen, as often as it is named."""
@@ -100,6 +101,10 @@ class World:
     def sync(self) -> None:
         agent = self._someone()
         self._powered(agent, agent.run_pass)
+
+    def night(self) -> None:
+        agent = self._someone()
+        self._powered(agent, agent.compare)
 
     def wait(self) -> None:
         self.now_s += self.dice.choice([1, 5, 60, 400])
@@ -160,7 +165,7 @@ class World:
 
     def _powered(self, agent: Agent, deed: Callable[[], None]) -> None:
         """The deed, unless the power goes; then the agent starts anew. What it refuses, it refuses."""
-        self._note(f"{agent.name} {deed.__name__}")
+        self._note(f"{agent.name} {getattr(deed, '__name__', deed)}")
         try:
             deed()
         except Killed as error:
@@ -182,6 +187,8 @@ class World:
             if not any(agent.wait_s() for agent in self.agents) and not self._wrong_at_rest():
                 return
             self.now_s += 310
+            for agent in self.agents if self.centre.restores else []:
+                self._powered(agent, partial(agent.compare, deep=True))  # a careless restore shows only there
         self._require(invariants.at_rest(self), "at rest")
 
     def _wrong_at_rest(self) -> list[str]:
