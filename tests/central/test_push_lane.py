@@ -18,6 +18,7 @@ from central_server.store.database import Database
 from central_server.store.migrations import migrate
 from edge_agent.models import Actor
 from edge_agent.store import settings, sync_states
+from edge_agent.store.soundness import queue_faults
 from edge_agent.sync import device, enrolment
 from edge_agent.sync.device import Standing
 from edge_agent.sync.engine import Engine, Memory, PassReport
@@ -25,6 +26,7 @@ from edge_agent.sync.enrolment import Asked
 from edge_agent.sync.hello import Hello
 from edge_agent.sync.lane import Kind
 from edge_agent.sync.push_lane import PushLane
+from edge_agent.sync.verify import Verification
 from sync_protocol.canonical import canonical_row, sha256_hex
 from tests.central.caller import serving
 from tests.central.devices import CLOCK, MASTER_IDS
@@ -57,7 +59,7 @@ class Agent:
         """From now on this is the server; as after a restart."""
         self.server, self.reach = database, Reach(app)
         token = enrolment.read_token(self.store.data_dir)
-        central = self.reach.central(token, self.store.clock)
+        self.central = central = self.reach.central(token, self.store.clock)
         self.memory = Memory(self.store.database, self.store.clock)
         self.hello = Hello(self.store.database, central, self.store.clock, self.device_id)
         push = PushLane(self.store.database, central, self.store.clock, lambda _kind, _facts: None)
@@ -97,6 +99,16 @@ class Agent:
                 rows = tx.execute(sql.encode(), (self.device_id,)).fetchall()
             assert {row[0]: row[1] for row in rows} == frozen, table
 
+    def require_agreement(self) -> None:
+        """That, and both sides find it so: the queue is sound, a deep comparison finds nothing."""
+        self.require_all_arrived()
+        compared = Verification(
+            self.store.database, self.central, self.store.data_dir, deep=True, tables=FACTS[:2] + FACTS[3:]
+        )
+        assert compared.run().differences == []
+        with self.store.database.read() as reader:
+            assert list(queue_faults(reader)) == []
+
     def close(self) -> None:
         self.store.close()
 
@@ -133,7 +145,7 @@ def test_enrolled_and_sent(agent: Agent) -> None:
     agent.store.inspect(human="NG", final="NG")
     report = agent.run()
     assert (report.failures, report.has_more) == ({}, False)
-    agent.require_all_arrived()
+    agent.require_agreement()
     assert agent.reach.count("/sync/push") < 6
     token = enrolment.token_path(agent.store.data_dir)
     assert token.stat().st_mode & 0o077 == 0
@@ -158,7 +170,7 @@ def test_whatever_happens_on_the_way_everything_arrives_once(agent: Agent, fault
     for _ in range(20):
         agent.run()
         agent.store.time.now += 400
-    agent.require_all_arrived()
+    agent.require_agreement()
     with agent.server.snapshot() as tx:
         sql = "SELECT count(*), count(DISTINCT op_id) FROM tauri_sync_queue WHERE device_id = %s"
         assert tx.execute(sql, (agent.device_id,)).fetchall() == [(len(agent.queue("id")),) * 2]
@@ -199,7 +211,7 @@ def test_a_dead_parent_holds_its_children_until_it_is_queued_again(agent: Agent)
             (data, sha256_hex(data.encode()), entry_id),
         )
     agent.run()
-    agent.require_all_arrived()
+    agent.require_agreement()
 
 
 def test_a_row_of_a_newer_schema_waits_for_the_server_to_be_updated(agent: Agent) -> None:
@@ -216,7 +228,7 @@ def test_a_row_of_a_newer_schema_waits_for_the_server_to_be_updated(agent: Agent
         )
     agent.store.time.now += 400
     agent.run()
-    agent.require_all_arrived()
+    agent.require_agreement()
 
 
 def test_a_revoked_device_keeps_its_queue_and_goes_on_after_enrolling_again(
@@ -232,7 +244,7 @@ def test_a_revoked_device_keeps_its_queue_and_goes_on_after_enrolling_again(
     assert agent.queue("id", "processed_at IS NULL") == waiting
     agent.enrol(app)
     agent.run()
-    agent.require_all_arrived()
+    agent.require_agreement()
 
 
 @pytest.mark.parametrize("years", [-5, 5])
@@ -240,7 +252,7 @@ def test_a_clock_five_years_off(make: Callable[..., Agent], years: int) -> None:
     agent = make(f"off-{years}", offset_s=years * 365 * 86_400)
     agent.store.inspect()
     agent.run()
-    agent.require_all_arrived()
+    agent.require_agreement()
     assert abs(agent.standing().clock_offset_ms / 86_400_000 + years * 365) < 1
 
 
@@ -302,7 +314,7 @@ def test_a_server_restored_from_yesterday(cluster: str, tmp_path: Path, *, is_ep
             for _ in range(3):
                 agent.store.inspect()
                 agent.run()
-            agent.require_all_arrived()
+            agent.require_agreement()
         database.close()
         if number == 1:
             admin(f"CREATE DATABASE {yesterday} TEMPLATE {today}")
@@ -317,7 +329,7 @@ def test_a_server_restored_from_yesterday(cluster: str, tmp_path: Path, *, is_ep
         agent.run()
         agent.store.inspect()
         agent.run()
-        agent.require_all_arrived()
+        agent.require_agreement()
         assert agent.standing().lost_after_ack is None
     database.close()
     agent.close()
