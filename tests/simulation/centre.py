@@ -147,7 +147,8 @@ class Centre(Host):
         with self._console.transaction():
             cursor = self._console.execute(statement.encode(), values)
             found = cursor.fetchall() if cursor.description else []
-        self._remember()
+        if not cursor.description:
+            self._remember()
         return found
 
     def add_user(self, username: str) -> str:
