@@ -25,8 +25,9 @@ PLATE = IMAGES / "P0001_L2611A07_SURFACE.jpg"
 expect.set_options(timeout=15_000)  # a loaded machine is slow, not wrong
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Closed with the last test here: as long as it is open, its event loop runs in this process."""
     with open_browser() as opened:
         yield opened
 

@@ -50,7 +50,7 @@ def settings_in(names: list[str]) -> set[str]:
 def test_the_unit_starts_a_command_there_is(service: dict[str, str]) -> None:
     program, command = service["ExecStart"].split()
     assert (Path(program).name, command) == ("edge-agent", "run")
-    assert command in tree()
+    assert command in tree()["edge-agent"]
     assert settings_in(re.findall(r"EDGE_AGENT_\w+", service["Environment"])) <= Config.model_fields.keys()
 
 
@@ -90,7 +90,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 def test_the_windows_service_starts_a_command_there_is() -> None:
     service = ElementTree.parse(PACKAGING / "windows" / "edge-agent.xml").getroot()
     assert (service.findtext("executable") or "").endswith("edge-agent.exe")
-    assert service.findtext("arguments") in tree()
+    assert service.findtext("arguments") in tree()["edge-agent"]
     assert (
         settings_in([found.attrib["name"] for found in service.findall("env")]) <= Config.model_fields.keys()
     )
