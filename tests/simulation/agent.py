@@ -162,12 +162,17 @@ class Agent:
             self.link.rows.run_pass()
             self.link.images.run_pass()
 
-    def compare(self, *, deep: bool = False) -> None:
-        """What the agent does every night, or a technician: compares with the centre and mends what differs."""
+    def compare(self) -> None:
+        """What the agent does every night: compares with the centre and mends what differs."""
         if self.link is not None:
             mending.mend(
-                self._parts(), self.link, deep=deep, dry_run=False, automatic=not deep, progress=no_progress
+                self._parts(), self.link, deep=False, dry_run=False, automatic=True, progress=no_progress
             )
+
+    def resync(self) -> None:
+        """What a technician does when told that the server was restored: `edge-agent sync resync --all`."""
+        assert self.link is not None
+        mending.begin_again(self._parts(), self.link, tables=None, progress=no_progress)
 
     def differences(self) -> list[Difference]:
         """`edge-agent sync verify --deep`."""

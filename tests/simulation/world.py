@@ -12,7 +12,6 @@ import os
 import random
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -165,7 +164,7 @@ class World:
 
     def _powered(self, agent: Agent, deed: Callable[[], None]) -> None:
         """The deed, unless the power goes; then the agent starts anew. What it refuses, it refuses."""
-        self._note(f"{agent.name} {getattr(deed, '__name__', deed)}")
+        self._note(f"{agent.name} {deed.__name__}")
         try:
             deed()
         except Killed as error:
@@ -188,7 +187,7 @@ class World:
                 return
             self.now_s += 310
             for agent in self.agents if self.centre.restores else []:
-                self._powered(agent, partial(agent.compare, deep=True))  # a careless restore shows only there
+                self._powered(agent, agent.resync)  # without a new epoch only a person can tell
         self._require(invariants.at_rest(self), "at rest")
 
     def _wrong_at_rest(self) -> list[str]:
