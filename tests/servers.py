@@ -17,6 +17,8 @@ from central_server.embedded.processes import free_ports
 from central_server.embedded.seaweedfs import AT_ONCE, Store, seaweedfs
 from edge_agent.clock import Clock
 
+MANY_BUCKETS = {"volume.max": 2000, "master.volumeSizeLimitMB": 64}
+"""A bucket takes a whole volume, and by itself the store allows only as many as fit the free disk."""
 FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB")
 
 
@@ -86,7 +88,7 @@ class StoreServer:
     def start(self) -> None:
         folder = self._base / "s3"
         self._store = self._stack.enter_context(
-            seaweedfs(folder, self._base / "secret", Clock(), ending=AT_ONCE)
+            seaweedfs(folder, self._base / "secret", Clock(), settings=MANY_BUCKETS, ending=AT_ONCE)
         )
 
     def stop(self) -> None:

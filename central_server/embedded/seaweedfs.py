@@ -14,10 +14,11 @@ import os
 import shutil
 import signal
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from central_server.embedded.processes import (
     KILL,
@@ -41,6 +42,8 @@ PORTS = (
     *("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
     *("filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc"),
 )
+Settings = Mapping[str, object]
+NO_SETTINGS: Settings = MappingProxyType({})
 OFF = ("master.telemetry", "admin.ui", "webdav", "s3.autoCreateBucket", "s3.allowDeleteBucketNotEmpty")
 
 
@@ -54,16 +57,18 @@ class Store:
 
 
 @contextmanager
-def seaweedfs(folder: Path, secrets: Path, clock: Clock, *, ending: Ending = ENDING) -> Iterator[Store]:
+def seaweedfs(
+    folder: Path, secrets: Path, clock: Clock, *, settings: Settings = NO_SETTINGS, ending: Ending = ENDING
+) -> Iterator[Store]:
     """The store in `folder`, made if missing. Raises Unavailable (`store-unavailable`)."""
-    with starting(folder, secrets, clock, ending=ending) as (child, store):
+    with starting(folder, secrets, clock, settings=settings, ending=ending) as (child, store):
         wait(child, store, clock)
         yield store
 
 
 @contextmanager
 def starting(
-    folder: Path, secrets: Path, clock: Clock, *, ending: Ending = ENDING
+    folder: Path, secrets: Path, clock: Clock, *, settings: Settings = NO_SETTINGS, ending: Ending = ENDING
 ) -> Iterator[tuple[Child, Store]]:
     """The same, not waited for: it needs a second in which others can start."""
     own_folder(folder)
@@ -72,7 +77,7 @@ def starting(
     secret_key = secret(secrets, lambda: clock.random(24).hex())
     store = Store(f"http://127.0.0.1:{ports['s3.port']}", "imageflow", secret_key)
     _write_identities(folder / "s3.json", store)
-    with running(_argv(folder, ports), folder, CODE, ending) as child:
+    with running(_argv(folder, ports, settings), folder, CODE, ending) as child:
         yield child, store
 
 
@@ -92,7 +97,7 @@ def _is_healthy(port: int) -> bool:
         connection.close()
 
 
-def _argv(folder: Path, ports: dict[str, int]) -> list[str]:
+def _argv(folder: Path, ports: dict[str, int], settings: Settings) -> list[str]:
     values: dict[str, object] = {
         "dir": folder / "data",
         "ip": "127.0.0.1",
@@ -104,6 +109,7 @@ def _argv(folder: Path, ports: dict[str, int]) -> list[str]:
         "filer.localSocket": folder / "filer.sock",
         "s3.localSocket": folder / "s3.sock",
         "s3.config": folder / "s3.json",
+        **settings,
     }
     return [str(_binary(folder)), "-logtostderr", "mini", *options(values, "-{}={}")]
 
