@@ -108,7 +108,7 @@ class Objects:
                 s3={"addressing_style": "path"},
                 connect_timeout=3,
                 read_timeout=60,
-                retries={"mode": "standard", "total_max_attempts": 5},
+                retries={"mode": "standard"},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
