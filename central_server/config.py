@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import platformdirs
 from pydantic import Field, SecretStr, model_validator
@@ -123,13 +123,18 @@ class Config(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
 
 
-def load_config(data_dir: Path | None = None, **overrides: object) -> Config:
+def load_config(data_dir: Path | None = None, **overrides: Any) -> Config:
     """The settings in force for `data_dir` (default: the environment's, else the platform's).
 
     Raises pydantic.ValidationError naming every bad key.
     """
     directory = (data_dir or DataDirSetting().data_dir).expanduser().absolute()
-    return Config(data_dir=directory, **overrides)  # type: ignore[arg-type]
+    return Config(data_dir=directory, **overrides)
+
+
+def notify_socket() -> str | None:
+    """Where systemd wants to hear that the server is ready; None when it did not start us."""
+    return os.environ.get("NOTIFY_SOCKET")
 
 
 def child_environment() -> dict[str, str]:

@@ -11,15 +11,20 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
 
-from edge_agent.errors import BadInput
+from edge_agent.errors import BadInput, Busy, Denied
 
+PARALLEL_CHECKS = 2
 FREE_ATTEMPTS = 3
 MAX_WAIT_S = 30.0
 FORGET_S = 600.0
 MAX_NAMES = 1000
 MAX_PASSWORD_CHARACTERS = 256
 NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+Person = TypeVar("Person")
 
 
 def hash_password(password: str, min_characters: int = 8) -> str:
@@ -36,6 +41,47 @@ def hash_password(password: str, min_characters: int = 8) -> str:
             hint="Choose a longer one; several words are easy to remember.",
         )
     return PasswordHasher().hash(password)
+
+
+class Doorkeeper:
+    """Lets people in by their passwords: two are compared at a time. `monotonic` tells the time in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._attempts = Attempts()
+        self._checking = threading.BoundedSemaphore(PARALLEL_CHECKS)
+
+    def let_in(
+        self, username: str, password: str, find: Callable[[str], tuple[Person, str] | None]
+    ) -> Person:
+        """The person whom `find` knows by this name, with the hash that is kept.
+
+        Raises Denied (`login-failed`, whatever was wrong), Busy (`login-slowed`).
+        """
+        name = username.casefold()
+        if wait_s := self._attempts.wait_s(name, self._monotonic()):
+            raise Busy(
+                f"Too many failed logins for this name; try again in {wait_s:.0f} s.",
+                code="login-slowed",
+                hint="Wait the seconds named, then try again; other users can log in.",
+                retry_after_s=wait_s,
+            )
+        person = self.recognised(find(username), password)
+        if person is None:
+            self._attempts.failed(name, self._monotonic())
+            raise Denied(
+                "User name or password is wrong.",
+                code="login-failed",
+                hint="Check both; an administrator can set a new password.",
+            )
+        self._attempts.succeeded(name)
+        return person
+
+    def recognised(self, found: tuple[Person, str] | None, password: str) -> Person | None:
+        """The person, if it is their password; one without a password is nobody."""
+        person, stored = found if found and found[1] else (None, NOBODY)
+        with self._checking:
+            return person if is_match(stored, password) else None
 
 
 class Attempts:

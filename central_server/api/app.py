@@ -3,6 +3,8 @@
 Rules of this file:
 - Everything comes in as `Services`; nothing is read from the environment and nothing starts here.
 - Handlers are plain functions on the thread pool, as many as there are workers; only what waits is asynchronous.
+- Routes are built before the first request. FastAPI would build each router's when a request first comes by: in the
+  middle of serving, and two applications of one process at once would spoil each other's warning filters.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ def create_app(services: Services) -> FastAPI:
     config = services.config
     app.state.places = Places(config.workers + config.max_waiting)
     app.add_middleware(Gate, places=app.state.places)
+    _build_routes(app)
     return app
 
 
@@ -69,6 +72,13 @@ def bare_app() -> FastAPI:
 def operation_id(route: APIRoute) -> str:
     """The function's name: what a generated client calls the operation."""
     return route.name
+
+
+def _build_routes(app: FastAPI) -> None:
+    """Asks every route for a path that none has."""
+    nowhere = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(nowhere)
 
 
 @asynccontextmanager

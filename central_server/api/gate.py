@@ -5,7 +5,7 @@ Rules of this file:
   off where it exceeds the limit.
 - A small body is read before the request takes a place, so that a slow sender holds up nobody.
 - When all places are taken the answer is `throttled` at once; a device that is told so comes back, one that is left
-  waiting sends everything again. Requests that only wait (`FREE`) take no place.
+  waiting sends everything again. Requests that only wait (`FREE`) take no place, and may have no body.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from central_server.errors import Unavailable
 from sync_protocol.wire import MAX_BODY_BYTES, TooLarge
 
 MAX_PACKAGE_BYTES = 600 << 20
-LARGE = {"import": MAX_PACKAGE_BYTES, "packages": MAX_PACKAGE_BYTES, "assets": MAX_PACKAGE_BYTES}
+LARGE = frozenset(f"/api/v1/masters/{name}" for name in ("import", "packages", "assets"))
 FREE = ("/health/", "/metrics", "/api/v1/sync/wait")
 
 
@@ -55,8 +55,11 @@ class Gate:
         self._app, self._places = app, places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(FREE):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["path"].startswith(FREE):
+            await self._app(scope, _counted(receive, 0), send)
             return
         limit = limit_of(scope["path"])
         try:
@@ -83,7 +86,7 @@ class Gate:
 
 def limit_of(path: str) -> int:
     """Bytes that the body of a request to this path may have."""
-    return LARGE.get(path.rsplit("/", 1)[-1], MAX_BODY_BYTES)
+    return MAX_PACKAGE_BYTES if path in LARGE else MAX_BODY_BYTES
 
 
 def require_size(content_length: str, limit: int) -> None:

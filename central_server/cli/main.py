@@ -7,19 +7,16 @@ Rules of this file:
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from central_server.cli import counts, devices, kinds, masters, serve, state, sync
 from central_server.cli.options import Options
 from central_server.errors import ServerError, Unavailable
 from edge_agent.cli.exits import Exit
-from edge_agent.cli.output import complain
+from edge_agent.cli.running import Complaint, run_command, run_program
 from edge_agent.errors import AgentError, BadDefinition
 
 app = typer.Typer(
@@ -59,39 +56,23 @@ app.add_typer(state.epoch, name="epoch")
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
-    as_json = "--json" in arguments
-    try:
-        result = app(args=arguments, prog_name="central-server", standalone_mode=False)
-    except ServerError as error:
-        complain(error.code.code, error.detail, error.hint, as_json=as_json)
-        return Exit.UNAVAILABLE if isinstance(error, Unavailable) else Exit.BAD_INPUT
-    except AgentError as error:
-        faults = [str(fault) for fault in error.problems] if isinstance(error, BadDefinition) else []
-        complain(error.code_, error.detail, error.hint_, faults, as_json=as_json)
-        return error.exit_code
-    except TyperException as error:
-        complain("usage", error.format_message(), "See `central-server --help`.", as_json=as_json)
-        return Exit.USAGE
-    except (typer.Abort, KeyboardInterrupt):
-        result = Exit.INTERRUPTED
-    except SystemExit:
-        return Exit.DONE
-    if result == Exit.INTERRUPTED:
-        complain("interrupted", "Interrupted.", "Nothing is left half-done; run it again.", as_json=as_json)
-    return int(result) if isinstance(result, int) else Exit.DONE
+    return run_command(app, "central-server", arguments, complaint_of)
+
+
+def complaint_of(error: Exception) -> Complaint | None:
+    """What people are told of an expected failure: every fault with its place."""
+    match error:
+        case ServerError():
+            exit_code = Exit.UNAVAILABLE if isinstance(error, Unavailable) else Exit.BAD_INPUT
+            return Complaint(error.code.code, error.detail, error.hint, exit_code)
+        case BadDefinition():
+            problems = [str(problem) for problem in error.problems]
+            return Complaint(error.code_, error.detail, error.hint_, error.exit_code, problems)
+        case AgentError():
+            return Complaint(error.code_, error.detail, error.hint_, error.exit_code)
+    return None
 
 
 def main() -> None:
     """The console script."""
-    logging.getLogger().addHandler(logging.NullHandler())
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except Exception as error:
-        logging.basicConfig(stream=sys.stderr, force=True)
-        logging.getLogger(__name__).exception("unforeseen")
-        complain(
-            "internal", f"An error nobody foresaw ({error!r}).", "Send what was logged to the maintainers."
-        )
-        code = Exit.INTERNAL
-    sys.exit(code)
+    run_program(run, "Send what was logged to the maintainers.")

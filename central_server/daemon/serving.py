@@ -1,7 +1,8 @@
 """The port: the server as a process that devices reach and a service manager supervises.
 
 Rules of this file:
-- The port is taken before anything slow starts, and announced only when it answers.
+- The port is taken and the certificate looked at before anything slow starts; the port is announced, and systemd told,
+  only when it answers.
 - The caller makes SIGTERM an exception: uvicorn raises the signal again when it is done, and its default would kill
   the process before the embedded servers are stopped.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -17,11 +19,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from central_server.api.app import create_app
-from central_server.config import Config
+from central_server.config import Config, notify_socket
 from central_server.daemon.backends import announced, backends
 from central_server.daemon.building import built, scheduled
 from edge_agent.clock import Clock
-from edge_agent.listening import listening, url_of
+from edge_agent.errors import BadInput
+from edge_agent.listening import listening, notify, url_of
 
 GRACE_S = 10
 
@@ -29,8 +32,10 @@ GRACE_S = 10
 def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None:
     """Runs the server until SIGINT or SIGTERM; `on_ready(url)` is called once it answers.
 
-    Raises Unavailable, and Busy (`port-taken`, `already-running`).
+    Raises Unavailable, BadInput (`certificate-unusable`), and Busy (`port-taken`, `already-running`).
     """
+    require_certificate(config)
+    manager = notify_socket()
     with ExitStack() as stack:
         listener = stack.enter_context(listening(config.host, config.port))
         url = url_of(config.host, listener.getsockname()[1])
@@ -42,12 +47,34 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
 
         def ready() -> None:
             stack.enter_context(announced(config, found, url))
+            notify(manager, "READY=1")
             on_ready(url)
 
-        server = _Server(create_app(services), config, ready, services.waiting.close)
+        def release() -> None:
+            notify(manager, "STOPPING=1")
+            services.waiting.close()  # else every device that waits would cost the grace time
+
+        server = _Server(create_app(services), config, ready, release)
         gc.enable()
         gc.freeze()  # what the start made stays: it need not be walked in every full collection
         server.run(sockets=[listener])
+
+
+def require_certificate(config: Config) -> None:
+    """Raises BadInput (`certificate-unusable`) when TLS is wanted and could not begin."""
+    if config.tls_certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            config.tls_certificate, config.tls_key, password=""
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise BadInput(
+            f"{config.tls_certificate} and {config.tls_key} cannot be used for TLS ({error}).",
+            code="certificate-unusable",
+            hint="Let `tls_certificate` and `tls_key` name readable PEM files that belong together; the key has no "
+            "password.",
+        ) from None
 
 
 class _Server(uvicorn.Server):
@@ -72,5 +99,5 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._release()  # else every device that waits would cost the grace time
+        self._release()
         await super().shutdown(sockets)

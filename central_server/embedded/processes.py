@@ -47,6 +47,7 @@ class Child:
     """A running server; `log` is where its output goes."""
 
     process: subprocess.Popen[bytes]
+    name: str
     log: Path
     code: str
     """What it means when it does not run."""
@@ -57,9 +58,8 @@ class Child:
         while not probe():
             if has_ended(self.process, LOOK_EVERY_S) or clock.monotonic() > end:
                 last = self.log.read_text("utf-8", "replace").strip().splitlines()[-3:]
-                name = Path(str(self.process.args[0])).name  # type: ignore[index]
                 raise Unavailable(
-                    self.code, f"{name} did not start: {' / '.join(last)}", hint=f"See {self.log}."
+                    self.code, f"{self.name} did not start: {' / '.join(last)}", hint=f"See {self.log}."
                 )
 
 
@@ -67,7 +67,6 @@ class Child:
 def running(argv: Sequence[str], folder: Path, code: str, ending: Ending) -> Iterator[Child]:
     """The child while the block runs, its output in `folder`/start.log; stopped however the block ends."""
     log = folder / "start.log"
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv,
@@ -77,11 +76,11 @@ def running(argv: Sequence[str], folder: Path, code: str, ending: Ending) -> Ite
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=(lambda: libc.prctl(PR_SET_PDEATHSIG, int(ending.sure))) if libc else None,  # noqa: PLW1509
+            **dying_with_us(ending.sure),
             **unprivileged(),
         )
     try:
-        yield Child(process, log, code)
+        yield Child(process, Path(argv[0]).name, log, code)
     finally:
         stop(process, ending)
 
@@ -105,6 +104,15 @@ def has_ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
 
 def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def dying_with_us(by: signal.Signals) -> dict[str, Any]:
+    """Arguments for Popen that make the kernel signal the child when we die (Linux). Between fork and exec only one
+    system call is made, of a library loaded before: other threads' locks do not matter."""
+    if sys.platform != "linux":
+        return {}
+    libc = ctypes.CDLL(None)
+    return {"preexec_fn": lambda: libc.prctl(PR_SET_PDEATHSIG, int(by))}
 
 
 def unprivileged() -> dict[str, Any]:

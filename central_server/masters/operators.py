@@ -1,7 +1,7 @@
 """Who runs the centre: people of the masters by password, and whoever owns this machine by the admin token.
 
 Rules of this file:
-- A password is argon2id; an unknown name costs the same work as a wrong password, and guessing is slowed down.
+- Passwords are compared by `edge_agent.passwords`, as at every device.
 - A token is shown once, kept hashed, and expires. Whoever can read the admin token's file owns the data directory.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import threading
 from base64 import urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from central_server.store import operators as store
 from central_server.store.database import Database
 from edge_agent.clock import Clock
 from edge_agent.disk import disk_errors
-from edge_agent.errors import Busy, Denied
+from edge_agent.errors import Denied
 from edge_agent.models import Role
-from edge_agent.passwords import NOBODY, Attempts, is_match, sha256_of
+from edge_agent.passwords import Doorkeeper, sha256_of
 
 LOGIN_HOURS = 12.0
-PARALLEL_CHECKS = 2
 ADMIN_FILE = "run/admin-token"
 ANYONE = frozenset(Role)
 JUDGES = frozenset({Role.SUPERVISOR, Role.ADMIN})
@@ -62,28 +60,11 @@ class Operators:
     def __init__(self, database: Database, clock: Clock, admin_token: str) -> None:
         self._database, self._clock = database, clock
         self._admin_sha256 = sha256_of(admin_token) if admin_token else ""
-        self._attempts = Attempts()
-        self._checking = threading.BoundedSemaphore(PARALLEL_CHECKS)
+        self._door = Doorkeeper(clock.monotonic)
 
     def log_in(self, username: str, password: str) -> Login:
         """Raises Denied (`login-failed`, whatever was wrong), Busy (`login-slowed`)."""
-        name = username.casefold()
-        if wait_s := self._attempts.wait_s(name, self._clock.monotonic()):
-            raise Busy(
-                f"Too many failed logins for this name; try again in {wait_s:.0f} s.",
-                code="login-slowed",
-                hint="Wait the seconds named, then try again; other users can log in.",
-                retry_after_s=wait_s,
-            )
-        operator = self._checked(username, password)
-        if operator is None:
-            self._attempts.failed(name, self._clock.monotonic())
-            raise Denied(
-                "User name or password is wrong.",
-                code="login-failed",
-                hint="Check both; an administrator can set a new password.",
-            )
-        self._attempts.succeeded(name)
+        operator = self._door.let_in(username, password, self._find)
         token = new_token(self._clock)
         assert operator.user_id is not None
         with self._database.write() as tx:
@@ -100,15 +81,16 @@ class Operators:
             return OWNER
         with self._database.snapshot() as tx:
             found = store.operator_of(tx, sha256_of(token))
-        return None if found is None else Operator(found[1], Role(found[2]), found[0])
+        return None if found is None else _operator(found)
 
-    def _checked(self, username: str, password: str) -> Operator | None:
+    def _find(self, username: str) -> tuple[Operator, str] | None:
         with self._database.snapshot() as tx:
             found = store.find_user(tx, username)
-        with self._checking:
-            if not is_match(found[2] if found else NOBODY, password) or found is None:
-                return None
-        return Operator(username, Role(found[1]), found[0])
+        return None if found is None else (_operator(found), found.password_hash)
+
+
+def _operator(user: store.User) -> Operator:
+    return Operator(user.username, Role(user.role), user.id)
 
 
 def new_token(clock: Clock) -> str:

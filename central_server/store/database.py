@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from central_server.errors import Unavailable
@@ -32,6 +33,7 @@ class Database:
     """The open, migrated database (`store.migrations.migrate` sees to that)."""
 
     def __init__(self, url: str, *, max_connections: int = 8) -> None:
+        require_url(url)
         self.url = url
         self._pool = ConnectionPool(
             url,
@@ -85,6 +87,18 @@ class Database:
             if not isinstance(error, PoolTimeout) and (error.sqlstate or LOST).startswith(LOST):
                 self._pool.check()
             raise
+
+
+def require_url(url: str) -> None:
+    """Raises Unavailable when this is no address; libpq's own words would quote it, and the password in it."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise Unavailable(
+            "database-unavailable",
+            "`database_url` is no address of a PostgreSQL database.",
+            hint="Write it as postgresql://USER:PASSWORD@HOST/NAME; in a password, %40 stands for @ and %2F for /.",
+        ) from None
 
 
 def answers(url: str) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import psycopg
+from psycopg.rows import class_row
 
 from central_server.store.database import Connection
+from central_server.store.masters import lock
 from edge_agent.errors import Conflict, NotFound
 
 COLUMNS = """id::text, session_id::text, item_id::text, final_result, reason, decided_by::text,
-             to_char(decided_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), version"""
+             to_char(decided_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS decided_at, version"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Decision:
 def of_session(tx: Connection, session_id: str) -> list[Decision]:
     """Every decision on the session and its items, oldest first."""
     sql = f"SELECT {COLUMNS} FROM central_decisions WHERE session_id = %s ORDER BY decided_at, version"
-    return [Decision(*row) for row in tx.execute(sql.encode(), (session_id,)).fetchall()]  # type: ignore[arg-type]
+    return _decisions(tx).execute(sql.encode(), (session_id,)).fetchall()
 
 
 def decide(
@@ -56,22 +58,24 @@ def decide(
         raise NotFound(
             "The session is not here.", code="unknown-session", hint="It may not have arrived yet."
         )
-    tx.execute("SELECT version FROM sync_spaces WHERE space = 'decisions' FOR UPDATE")
+    lock(tx, "decisions")
     before = [one for one in of_session(tx, session_id) if one.item_id == item_id]
-    newest = max((one.version for one in before), default=0)
-    if version != newest + 1:
+    newest = max(before, key=lambda one: one.version, default=None)
+    present = newest.version if newest else 0
+    if version != present + 1:
         raise Conflict(
-            f"The decision in force is version {newest}; version {version} does not follow it.",
+            f"The decision in force is version {present}; version {version} does not follow it.",
             code="version-differs",
             hint="Look at the decision that is there, then decide again.",
-            present=asdict(before[-1]) if before else None,
+            present=asdict(newest) if newest else None,
         )
     sql = f"""INSERT INTO central_decisions (id, session_id, item_id, final_result, reason, decided_by, version)
               VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING {COLUMNS}"""
     values = (decision_id, session_id, item_id, final_result, reason, decided_by, version)
-    try:
-        row = tx.execute(sql.encode(), values).fetchone()
-    except psycopg.errors.UniqueViolation:
-        raise Conflict("Somebody decided meanwhile.", code="version-differs") from None
-    assert row is not None
-    return Decision(*row)  # type: ignore[arg-type]
+    decision = _decisions(tx).execute(sql.encode(), values).fetchone()
+    assert decision is not None
+    return decision
+
+
+def _decisions(tx: Connection) -> psycopg.Cursor[Decision]:
+    return tx.cursor(row_factory=class_row(Decision))

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from central_server.errors import Unavailable
-from central_server.store.database import LOWEST_VERSION, OPTIONS, mapped_errors
+from central_server.store.database import LOWEST_VERSION, OPTIONS, mapped_errors, require_url
 from sync_protocol.canonical import sha256_hex
 
 LOCK = "imageflowcanvas.migrations"
@@ -39,9 +39,11 @@ def migrate(url: str) -> list[str]:
 
     Raises Unavailable (`database-newer`, `database-changed`, `database-unavailable`).
     """
+    require_url(url)
     with mapped_errors(), psycopg.connect(url, options=OPTIONS) as tx:
         _require_version(tx.info.server_version)
-        tx.execute("SET LOCAL lock_timeout = 0")
+        tx.execute("SET LOCAL lock_timeout = 0")  # another instance may be migrating a large database
+        tx.execute("SET LOCAL statement_timeout = 0")
         tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (LOCK,))
         known = migrations()
         applied = _applied(tx)

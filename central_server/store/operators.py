@@ -6,15 +6,28 @@ Rules of this file:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+from psycopg.rows import class_row
+
 from central_server.store.database import Connection
 
 
-def find_user(tx: Connection, username: str) -> tuple[str, str, str] | None:
-    """(id, role, password_hash) of a person who may log in; names are compared without regard to case."""
-    sql = """SELECT id::text, role, password_hash FROM users
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who may log in."""
+
+    id: str
+    username: str
+    role: str
+    password_hash: str = field(repr=False)
+
+
+def find_user(tx: Connection, username: str) -> User | None:
+    """Names are compared without regard to case; the one written alike comes first."""
+    sql = """SELECT id::text, username, role, password_hash FROM users
              WHERE lower(username) = lower(%s) AND is_active AND password_hash <> '' ORDER BY username = %s DESC"""
-    row = tx.execute(sql, (username, username)).fetchone()
-    return None if row is None else (str(row[0]), str(row[1]), str(row[2]))
+    return tx.cursor(row_factory=class_row(User)).execute(sql, (username, username)).fetchone()
 
 
 def add_login(tx: Connection, token_sha256: str, user_id: str, hours: float) -> str:
@@ -28,12 +41,12 @@ def add_login(tx: Connection, token_sha256: str, user_id: str, hours: float) -> 
     return str(row[0])
 
 
-def operator_of(tx: Connection, token_sha256: str) -> tuple[str, str, str] | None:
-    """(id, username, role) of whose login it is; None when it is none, has ended, or its owner may not log in."""
-    sql = """SELECT u.id::text, u.username, u.role FROM operator_tokens t JOIN users u ON u.id = t.user_id
+def operator_of(tx: Connection, token_sha256: str) -> User | None:
+    """Whose login it is; None when it is none, has ended, or its owner may not log in."""
+    sql = """SELECT u.id::text, u.username, u.role, u.password_hash
+             FROM operator_tokens t JOIN users u ON u.id = t.user_id
              WHERE t.token_sha256 = %s AND t.expires_at > now() AND u.is_active AND u.password_hash <> ''"""
-    row = tx.execute(sql, (token_sha256,)).fetchone()
-    return None if row is None else (str(row[0]), str(row[1]), str(row[2]))
+    return tx.cursor(row_factory=class_row(User)).execute(sql, (token_sha256,)).fetchone()
 
 
 def end_login(tx: Connection, token_sha256: str) -> None:

@@ -7,14 +7,10 @@ Rules of this file:
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from edge_agent.cli import (
     audit,
@@ -35,9 +31,8 @@ from edge_agent.cli import (
     users,
 )
 from edge_agent.cli.connection import Refused
-from edge_agent.cli.exits import Exit
 from edge_agent.cli.options import Options
-from edge_agent.cli.output import complain
+from edge_agent.cli.running import Complaint, run_command, run_program
 from edge_agent.errors import AgentError, BadDefinition
 
 app = typer.Typer(
@@ -88,43 +83,23 @@ app.command()(doctor.version)
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
-    as_json = "--json" in arguments
-    try:
-        result = app(args=arguments, prog_name="edge-agent", standalone_mode=False)
-    except AgentError as error:
-        complain(error.code_, error.detail, error.hint_, problems_of(error), as_json=as_json)
-        return error.exit_status if isinstance(error, Refused) else error.exit_code
-    except TyperException as error:
-        complain("usage", error.format_message(), "See `edge-agent --help`.", as_json=as_json)
-        return Exit.USAGE
-    except typer.Abort:
-        result = Exit.INTERRUPTED
-    except SystemExit:  # so typer ends when whoever read standard output has seen enough
-        return Exit.DONE
-    if result == Exit.INTERRUPTED:
-        complain("interrupted", "Interrupted.", "Nothing is left half-done; run it again.", as_json=as_json)
-    return int(result) if isinstance(result, int) else Exit.DONE
+    return run_command(app, "edge-agent", arguments, complaint_of)
 
 
-def problems_of(error: AgentError) -> list[str]:
-    """Every fault with its place, as lines."""
-    if isinstance(error, Refused):
-        return error.problems
-    return [str(problem) for problem in error.problems] if isinstance(error, BadDefinition) else []
+def complaint_of(error: Exception) -> Complaint | None:
+    """What people are told of an expected failure: every fault with its place."""
+    match error:
+        case Refused():
+            exit_code, problems = error.exit_status, error.problems
+        case BadDefinition():
+            exit_code, problems = error.exit_code, [str(problem) for problem in error.problems]
+        case AgentError():
+            exit_code, problems = error.exit_code, []
+        case _:
+            return None
+    return Complaint(error.code_, error.detail, error.hint_, exit_code, problems)
 
 
 def main() -> None:
     """The console script."""
-    logging.getLogger().addHandler(logging.NullHandler())
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read us has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.DONE
-    except Exception as error:
-        logging.basicConfig(stream=sys.stderr, force=True)
-        logging.getLogger(__name__).exception("unforeseen")
-        complain("internal", f"An error nobody foresaw ({error!r}).", AgentError.hint)
-        code = Exit.INTERNAL
-    sys.exit(code)
+    run_program(run, AgentError.hint)

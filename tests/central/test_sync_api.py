@@ -144,6 +144,23 @@ def test_a_cloned_disk_is_told_to_take_a_new_incarnation(caller: Caller, device:
     assert [one.outcome for one in caller.pushed(clone).results] == ["applied"]
 
 
+def test_the_first_requests_find_every_route_built(
+    caller: Caller, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Building one swaps Python's warning filters, which are the process's: two servers in one disturbed each other."""
+    with serving(database, tmp_path) as second_client:
+        second = Caller(second_client, caller.device_id, caller.incarnation, caller.token)
+        with monkeypatch.context() as patched:
+            patched.setattr("warnings.catch_warnings", None)
+            answers = [
+                second.hello(),
+                second.post("/sync/push", b'{"a":1}'),
+                second.get("/statistics/yield"),
+                second.get("/none"),
+            ]
+    assert [answer.status_code for answer in answers] == [200, 422, 401, 404]
+
+
 def test_devices_push_through_two_servers_at_once(
     database: Database, tmp_path: Path, device: Device, client: TestClient
 ) -> None:
@@ -350,6 +367,19 @@ def test_too_large_a_body_is_refused_before_it_is_read(caller: Caller, is_said: 
         headers["Content-Length"] = str(2 * MAX_BODY_BYTES)
     problem = problem_of(caller.client.post("/api/v1/sync/push", content=parts(), headers=headers))
     assert (problem.status, problem.code, problem.retryable) == (413, "batch-too-large", True)
+
+
+@pytest.mark.parametrize("path", ["/masters/products/import", "/masters/components/x/assets"])
+def test_a_document_is_bounded_whatever_it_is_called(caller: Caller, path: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": str(2 * MAX_BODY_BYTES)}
+    assert problem_of(caller.client.put(f"/api/v1{path}", content=b"{", headers=headers)).status == 413
+
+
+def test_who_waits_sends_nothing(caller: Caller) -> None:
+    """Unbounded, and before any token is looked at, a body here would fill the memory."""
+    query = {"space": "masters", "cursor": 0}
+    asked = caller.client.request("GET", "/api/v1/sync/wait", params=query, content=b"x")
+    assert problem_of(asked).code == "batch-too-large"
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "9" * 30])

@@ -72,7 +72,8 @@ LAYERS[19] += ["central_server.daemon"]
 LAYERS[20] += [
     f"edge_agent.cli.{name}" for name in ("bad_settings", "exits", "output", "process", "progress")
 ]
-LAYERS[21] += ["central_server.cli"]
+LAYERS.insert(21, ["edge_agent.cli.running"])
+LAYERS[22] += ["central_server.cli"]
 # What the centre may use of the edge (docs/adr/0009): what decides whether masters are acceptable must be one code.
 SHARED = (
     "edge_agent.archive",
@@ -81,6 +82,7 @@ SHARED = (
     "edge_agent.cli.output",
     "edge_agent.cli.process",
     "edge_agent.cli.progress",
+    "edge_agent.cli.running",
     "edge_agent.clock",
     "edge_agent.disk",
     "edge_agent.errors",
