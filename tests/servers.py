@@ -6,6 +6,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,14 +20,17 @@ from edge_agent.clock import Clock
 
 MANY_BUCKETS = {"volume.max": 2000, "master.volumeSizeLimitMB": 64}
 """A bucket takes a whole volume, and by itself the store allows only as many as fit the free disk."""
+MEMORY, ROOM_BYTES = "/dev/shm", 1 << 30
 FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB")
 
 
 @contextmanager
-def postgres(major: int = 18, settings: tuple[str, ...] = FAST) -> Iterator[str]:
-    """The URL of a fresh cluster's database `postgres`."""
+def postgres(
+    major: int = 18, settings: tuple[str, ...] = FAST, directory: str | None = None
+) -> Iterator[str]:
+    """The URL of a fresh cluster's database `postgres`; its files go under `directory` (None: the system's)."""
     with (
-        folder_for_servers("pg-") as base,
+        folder_for_servers("pg-", directory) as base,
         postgresql(base / "pg", base / "secret", Clock(), major=major, settings=settings) as url,
     ):
         yield url
@@ -41,10 +45,16 @@ def object_store() -> Iterator[StoreServer]:
             yield server
 
 
+def memory() -> str | None:
+    """A folder in memory, where there is one with room: thousands of fsyncs are not what a simulation tests."""
+    is_there = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    return MEMORY if is_there else None
+
+
 @contextmanager
-def folder_for_servers(prefix: str) -> Iterator[Path]:
+def folder_for_servers(prefix: str, directory: str | None = None) -> Iterator[Path]:
     """Under the system's temporary directory, which `nobody` may enter when the tests run as root."""
-    base = Path(tempfile.mkdtemp(prefix=prefix))
+    base = Path(tempfile.mkdtemp(prefix=prefix, dir=directory))
     try:
         base.chmod(0o755)
         yield base

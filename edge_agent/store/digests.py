@@ -14,6 +14,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from typing import NamedTuple
 
 from edge_agent.store.database import define_pure_functions
@@ -104,6 +105,7 @@ def queue_again(tx: sqlite3.Connection, table: str, ids: Iterable[str], operatio
     return sum(tx.execute(sql, (one,)).rowcount for one in ids)
 
 
+@cache
 def _queue_sql(table: str, operation: str) -> str:
     """The statement of the table's trigger, for the row `?` instead of the one just written."""
     with closing(pristine()) as schema:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 from edge_agent.store.database import define_pure_functions
@@ -87,19 +88,24 @@ def structure_faults(reader: sqlite3.Connection) -> Iterator[Fault]:
         yield Fault(
             "foreign-key-broken", f"{table} row {rowid}", f"names a row of {parent} that is not there"
         )
-    with closing(pristine()) as expected:
-        wanted = schema_objects(expected)
-    present = schema_objects(reader)
+    wanted, present = _expected_objects(), schema_objects(reader)
     for name in sorted(wanted.keys() | present.keys()):
         if wanted.get(name) != present.get(name):
             kind = "missing" if name not in present else "changed" if name in wanted else "not ours"
             yield Fault("schema-changed", name, f"it is {kind}")
 
 
+@cache
+def _expected_objects() -> Mapping[str, str]:
+    with closing(pristine()) as expected:
+        return schema_objects(expected)
+
+
 # ── facts, queue, audit ─────────────────────────────────────────────────────────────────────────────────
 
 
-def frozen_expressions() -> dict[tuple[str, str], str]:
+@cache
+def frozen_expressions() -> Mapping[tuple[str, str], str]:
     """(table, INSERT or UPDATE) → the expression over `r` that freezes a row as its trigger does."""
     found = {}
     with closing(pristine()) as schema:

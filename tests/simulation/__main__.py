@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from time import perf_counter
 
-from tests.servers import postgres
+from tests.servers import memory, postgres
 from tests.simulation.centre import Ground
 from tests.simulation.world import Broken, lived
 
@@ -23,7 +23,7 @@ def live(seeds: Iterable[int]) -> list[str]:
     """What went wrong, world by world, on a PostgreSQL of this process' own."""
     logging.disable(logging.CRITICAL)
     wrong = []
-    with postgres() as url:
+    with postgres(directory=memory()) as url:
         ground = Ground(url)
         for seed in seeds:
             try:
@@ -42,7 +42,7 @@ def main() -> int:
     arguments.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = arguments.parse_args()
     if asked.seed is not None:
-        with postgres() as url:
+        with postgres(directory=memory()) as url:
             sys.stdout.write("\n".join([*lived(asked.seed, Ground(url)).diary, ""]))
         return 0
     began_s, seeds = perf_counter(), range(asked.first, asked.first + asked.seeds)

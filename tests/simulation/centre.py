@@ -144,12 +144,11 @@ class Centre(Host):
 
     def sql(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """What somebody types into psql, committed."""
-        with self._console.transaction():
-            cursor = self._console.execute(statement.encode(), values)
-            found = cursor.fetchall() if cursor.description else []
-        if not cursor.description:
-            self._remember()
-        return found
+        cursor = self._console.execute(statement.encode(), values)
+        if cursor.description:
+            return cursor.fetchall()
+        self._remember()
+        return []
 
     def add_user(self, username: str) -> str:
         user_id = self.clock.new_id()

@@ -10,7 +10,7 @@ from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.centre import Ground
 from tests.simulation.world import Broken, lived
 
-WORLDS, IN_ONE_TEST = 170, 10
+WORLDS, IN_ONE_TEST = 300, 10
 SEEDS_TO_FIND_A_BUG = 60
 
 

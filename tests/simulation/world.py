@@ -8,15 +8,15 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import httpx
 
 from edge_agent.errors import AgentError
+from tests.servers import memory
 from tests.simulation import invariants
 from tests.simulation.agent import Agent, Killed
 from tests.simulation.centre import Centre, Ground
@@ -193,9 +193,8 @@ class World:
     def _wrong_at_rest(self) -> list[str]:
         return list(invariants.at_rest(self))
 
-    def _require(self, wrong: object, where: str) -> None:
-        found = list(wrong)  # type: ignore[call-overload]
-        if found:
+    def _require(self, wrong: Iterable[str], where: str) -> None:
+        if found := list(wrong):
             raise Broken(f"seed {self.seed}, {where}:\n  " + "\n  ".join([*found[:8], *self.diary[-30:]]))
 
     def _sent(self, what: str) -> None:
@@ -211,15 +210,10 @@ class World:
 
 def lived(seed: int, ground: Ground) -> World:
     """The world of this seed, after its story. Raises Broken."""
-    with tempfile.TemporaryDirectory(dir=_memory(), prefix=f"world-{seed}-") as home:
+    with tempfile.TemporaryDirectory(dir=memory(), prefix=f"world-{seed}-") as home:
         world = World(seed, ground, Path(home))
         try:
             world.live()
         finally:
             world.close()
     return world
-
-
-def _memory() -> str | None:
-    """A folder in memory, where there is one: thousands of fsyncs are not what is tested here."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
