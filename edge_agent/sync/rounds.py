@@ -8,6 +8,8 @@ Rules of this file:
   (`masters-refused`), and it is tried again at once when the server changes anything, else ever more rarely.
 - Whatever makes a cursor unusable (another epoch, forgotten deletions, a resync asked for) means: stage everything
   from 0, then swap. Nothing that was pulled before is touched until then.
+- So does a row that refers to one the server never sent from this cursor: it was restored to before that row, nobody
+  said so, and its versions have caught up. Only staging begins again, once; the cursor in force stays where it is.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ MAX_PAGES = 500
 """Of a refused round; more are dropped and the round is pulled again, each row once."""
 MAX_PROBLEMS = 50
 FROM_ZERO, REFUSED = "from_zero", "refused"
+ASTRAY = ("unknown-product", "unknown-pipeline", "missing-model", "missing-asset")
+"""Problems that a row has with what is not here."""
 
 
 class Server(Source, Protocol):
@@ -127,6 +131,8 @@ class PullLane:
                 self._downloads.clear()
                 return True
         except BadDefinition as error:
+            if not made.is_full and any(problem.code in ASTRAY for problem in error.problems):
+                return self._reset(made.space, "a row refers to what is not here")
             self._refuse(state, made, error, page)
             return False
         if page is not None:

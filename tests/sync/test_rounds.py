@@ -586,6 +586,41 @@ def test_a_resync_pulls_from_zero_and_mends_what_was_edited(agent: Agent, tmp_pa
         assert pulled.state(reader, "masters").detail == {}
 
 
+def test_a_server_restored_in_silence_whose_versions_have_caught_up_is_pulled_from_zero(agent: Agent) -> None:
+    central = agent.central
+    central.put("inspection_targets_master", product(1))
+    central.put("inspection_targets_master", product(2))
+    agent.pass_once()
+    del central.changes["masters"]["inspection_targets_master", new_id(2)]
+    central.versions["masters"] = 1  # restored to before product 2, under the same epoch
+    other = central.put("inspection_targets_master", product(3))
+    central.put("inspection_items_master", item(4, other, LOOK))
+    central.rows_per_page = 1
+    agent.greet()
+    cursors = [agent.cursor()]
+    while agent.lane.step():
+        cursors.append(agent.cursor())
+    assert (sorted(cursors), agent.cursor()) == (cursors, 3), "the cursor in force never goes back"
+    assert agent.problems() == []
+    shown = agent.rows("inspection_targets_master", "id, is_active")
+    assert shown == [(new_id(1), 1), (new_id(2), 0), (new_id(3), 1)]
+    assert agent.one("inspection_items_master", "id") == (new_id(4),)
+
+
+def test_a_reference_that_is_missing_at_the_server_too_is_pulled_from_zero_only_once(agent: Agent) -> None:
+    made = agent.central.put("inspection_targets_master", product(1))
+    agent.pass_once()
+    agent.central.put("inspection_items_master", item(2, product(99), LOOK))
+    agent.pass_once()
+    assert "unknown-product" in agent.problems()[0]
+    assert agent.central.asked.count("pull masters 0") == 2, "once when it was empty, once again now"
+    agent.time.now += 4000
+    agent.pass_once()
+    agent.central.put("inspection_items_master", item(3, made, LOOK))
+    agent.pass_once()
+    assert (agent.central.asked.count("pull masters 0"), agent.cursor()) == (2, 1)
+
+
 def test_a_cursor_behind_the_horizon_begins_again(agent: Agent) -> None:
     agent.central.put("inspection_targets_master", product(1))
     agent.central.put("inspection_targets_master", product(2))
