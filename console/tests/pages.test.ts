@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { daysBefore, paretoOf, shareOf } from "../src/figures/counts";
-import { csvUrl, wantedOf } from "../src/history/wanted";
+import { exportPath, wantedOf } from "../src/history/wanted";
 import { fieldsOf } from "../src/review/fields";
 
 describe("the history's filters", () => {
@@ -16,9 +16,9 @@ describe("the history's filters", () => {
     const wanted = wantedOf(new URLSearchParams("since=soon&until=&inspector=x&status=GONE&product="));
     expect(Object.values(wanted).filter((value) => value !== undefined)).toEqual([]);
   });
-  test("go into the table's address", () => {
-    expect(csvUrl({ status: "COMPLETED", user_id: 3, since: undefined })).toBe(
-      "/api/v1/exports/sessions.csv?status=COMPLETED&user_id=3",
+  test("go into the table's and the document's address", () => {
+    expect(exportPath("csv", { status: "COMPLETED", user_id: 3, since: undefined })).toBe(
+      "/exports/sessions.csv?status=COMPLETED&user_id=3",
     );
   });
 });

@@ -213,7 +213,8 @@ def test_the_device_s_own_camera_takes_the_picture(page: Page) -> None:
     page.get_by_test_id("shutter").click()
     expect(page.get_by_test_id("ai-verdict")).to_be_visible()
     [image] = ask_api(page, "GET", f"/sessions/{session_id}")["items"][0]["images"]
-    assert image["mime_type"] == "image/jpeg"
+    assert (image["mime_type"], image["source"]) == ("image/jpeg", "camera")
+    assert image["origin"].startswith("fake_device")
     page.reload()
     expect(page.get_by_test_id("ai-verdict")).to_be_visible()
     page.keyboard.press("r")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 from playwright.sync_api import Page, expect
+from pypdf import PdfReader
 
 from edge_agent.demo import IMAGES
 from tests.e2e.conftest import PLATE
@@ -52,19 +54,39 @@ def test_the_history_is_narrowed_by_who_when_and_what(page: Page) -> None:
     expect(rows.filter(has_text="HF1")).to_have_count(1)
 
 
-def test_the_history_goes_into_a_spreadsheet_as_it_is_narrowed(page: Page) -> None:
+def saved(page: Page, button: str) -> bytes:
+    """The file that a button makes the browser save."""
+    with page.expect_download() as started:
+        page.get_by_role("button", name=button).click()
+    return started.value.path().read_bytes()
+
+
+def pdf_text(document: bytes) -> str:
+    return "".join("".join(page.extract_text().split()) for page in PdfReader(io.BytesIO(document)).pages)
+
+
+def test_the_history_is_saved_as_it_is_narrowed_in_the_language_of_the_console(page: Page) -> None:
     open_as(page, "admin")
     new_session(page, "CSV1")
     page.goto("/#/history?status=COMPLETED")
-    with page.expect_download() as started:
-        page.get_by_role("link", name="CSV 出力").click()
-    completed = started.value.path().read_bytes()
-    assert completed.startswith(b"\xef\xbb\xbf")
+    completed = saved(page, "CSV 出力")
+    assert completed.startswith("\ufeffセッション".encode())
     assert b"CSV1" not in completed
     page.goto("/#/history")
-    with page.expect_download() as started:
-        page.get_by_role("link", name="CSV 出力").click()
-    assert b"CSV1" in started.value.path().read_bytes()
+    assert b"CSV1" in saved(page, "CSV 出力")
+    assert "CSV1" in pdf_text(saved(page, "PDF 出力"))
+    page.get_by_test_id("person").click()
+    page.get_by_role("menuitem", name="English").click()
+    assert saved(page, "CSV for spreadsheets").startswith("\ufeffSession".encode())
+
+
+def test_a_session_is_printed_by_who_may_take_records_away(page: Page) -> None:
+    open_as(page, "admin")
+    session_id, _ = judged_item(page, "PR1")
+    page.goto(f"/#/sessions/{session_id}/trace")
+    text = pdf_text(saved(page, "PDF 出力"))
+    assert "検査記録書" in text
+    assert ask_api(page, "GET", f"/sessions/{session_id}/trace")["images"][0]["sha256"] in text
 
 
 def test_a_session_is_traced_from_its_pictures_to_the_audit_log(page: Page) -> None:
@@ -83,6 +105,7 @@ def test_a_session_is_traced_from_its_pictures_to_the_audit_log(page: Page) -> N
     expect(traced.get_by_test_id("given")).to_contain_text("検査員（デモ）")
     expect(page.get_by_role("table", name="監査ログ")).to_contain_text(f"inspection_sessions {session_id}")
     check_screen(page)
+    expect(page.get_by_role("button", name="PDF 出力")).to_have_count(0)  # an inspector takes nothing away
     page.get_by_role("link", name="検査を続ける").click()
     expect(page.get_by_test_id("progress")).to_contain_text("4 項目中 1 項目")
 

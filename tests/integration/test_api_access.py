@@ -34,6 +34,7 @@ ALLOWED = {
     "/sync/dead/export": {"technician", "admin"},
     "/sync/conflicts": {"supervisor", "technician", "admin"},
     "/exports/sessions.csv": {"supervisor", "admin"},
+    "/exports/sessions.pdf": {"supervisor", "admin"},
     "/masters/export": {"technician", "admin"},
     "/users": {"admin"},
 }

@@ -41,7 +41,7 @@ LAYERS = [
     ["edge_agent.lock"],
     ["edge_agent.inference.worker"],
     ["edge_agent.inspection"],
-    ["edge_agent.masters"],
+    ["edge_agent.masters", "edge_agent.paper"],
     ["edge_agent.check"],
     ["edge_agent.backup"],
     ["edge_agent.sync"],

@@ -47,21 +47,28 @@ export function newKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** A picture's bytes, sent raw; the generated client would wrap them. */
-export async function postPicture<T>(path: string, picture: Blob, key = newKey()): Promise<T> {
-  const headers = {
-    "Content-Type": picture.type || "application/octet-stream",
-    "Idempotency-Key": key,
-    "Accept-Language": language,
-  };
-  let response: Response;
-  try {
-    response = await fetch(`/api/v1${path}`, { method: "POST", body: picture, headers });
-  } catch {
+/** What the generated client would wrap: bytes sent raw, or an answer that is a file. */
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = { ...init.headers, "Accept-Language": language };
+  const response = await fetch(path, { ...init, headers }).catch(() => {
     throw new Problem({ code: UNREACHABLE });
-  }
+  });
   if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+/** Sends a file's bytes (a picture, a model package). */
+export async function postFile<T>(path: string, file: Blob, key = newKey()): Promise<T> {
+  const headers = { "Content-Type": file.type || "application/octet-stream", "Idempotency-Key": key };
+  const response = await ask(`/api/v1${path}`, { method: "POST", body: file, headers });
   return (await response.json()) as T;
+}
+
+/** A file that the agent makes, and what it calls it. */
+export async function fetchFile(path: string): Promise<File> {
+  const response = await ask(`/api/v1${path}`);
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  return new File([await response.blob()], name ?? "download");
 }
 
 export type Picture = "original" | "overlay" | "heatmap" | "thumbnail";
@@ -70,10 +77,7 @@ export const pictureUrl = (imageId: string, kind: Picture): string =>
 
 /** A picture's bytes as a data URL that needs no release. */
 export async function fetchPicture(url: string): Promise<string> {
-  const response = await fetch(url, { headers: { "Accept-Language": language } }).catch(() => {
-    throw new Problem({ code: UNREACHABLE });
-  });
-  if (!response.ok) throw await problemOf(response);
+  const response = await ask(url);
   return dataUrl(await response.blob());
 }
 

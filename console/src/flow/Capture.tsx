@@ -4,14 +4,14 @@ import Stack from "@mui/material/Stack";
 import Typography from "@mui/material/Typography";
 import { useMutation } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import { api, postPicture, read, type Schemas } from "../api/client";
+import { api, postFile, read, type Schemas } from "../api/client";
 import { Problem } from "../api/problems";
 import { useWords } from "../i18n";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { Kbd, useShortcuts } from "../ui/shortcuts";
 import { useSignal } from "../ui/signal";
 import { FileButton } from "./CodeCamera";
-import { frameOf, useDeviceCamera } from "./camera";
+import { cameraIn, frameOf, useDeviceCamera } from "./camera";
 import { AgentPreview, DevicePreview, Guide, useEvery } from "./Preview";
 import { type Fault, faultOf, look, lookInto, type Quality } from "./quality";
 import { type PictureSource, SourceChoice, useSource } from "./sources";
@@ -41,12 +41,18 @@ export function Capture(props: Props) {
   );
 }
 
+/** A picture as the window has it, or one that the agent's camera of this name shall take. */
+type Taken = File | Shot | string;
+interface Shot {
+  picture: Blob;
+  camera: string;
+}
+
 function useSend({ sessionId, itemId, onTaken }: Props) {
   const signal = useSignal();
   const path = `/sessions/${sessionId}/items/${itemId}`;
   return useMutation({
-    /** A picture's bytes, or the name of the agent's camera that shall take it. */
-    mutationFn: (taken: Blob | string) =>
+    mutationFn: (taken: Taken) =>
       typeof taken === "string"
         ? read(
             api.POST("/api/v1/sessions/{session_id}/items/{item_id}/captures", {
@@ -54,14 +60,13 @@ function useSend({ sessionId, itemId, onTaken }: Props) {
               body: { camera: taken },
             }),
           )
-        : postPicture<Reply>(`${path}/images${nameOf(taken)}`, taken),
+        : taken instanceof File
+          ? postFile<Reply>(`${path}/images?name=${encodeURIComponent(taken.name.slice(-200))}`, taken)
+          : postFile<Reply>(`${path}/images?camera=${encodeURIComponent(taken.camera)}`, taken.picture),
     onSuccess: onTaken,
     onError: () => signal("wrong"),
   });
 }
-
-const nameOf = (taken: Blob): string =>
-  taken instanceof File ? `?name=${encodeURIComponent(taken.name.slice(-200))}` : "";
 
 function FromFile(props: Props) {
   const { t } = useWords();
@@ -106,9 +111,10 @@ function FromCamera(props: Props & { source: PictureSource }) {
   });
   const take = async () => {
     setIsDoubted(false);
+    if (source.kind === "agent") return send.mutate(source.camera);
     const video = device.video.current;
-    const taken = source.kind === "agent" ? source.camera : video && (await frameOf(video));
-    if (taken) send.mutate(taken);
+    const picture = video && (await frameOf(video));
+    if (picture) send.mutate({ picture, camera: cameraIn(video) });
   };
   const press = () => (fault ? setIsDoubted(true) : void take());
   useShortcuts({ " ": !send.isPending && press });

@@ -3,7 +3,7 @@ import Stack from "@mui/material/Stack";
 import Typography from "@mui/material/Typography";
 import { useMutation } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import { postPicture, type Schemas } from "../api/client";
+import { postFile, type Schemas } from "../api/client";
 import { useWords } from "../i18n";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { frameOf, useDeviceCamera } from "./camera";
@@ -27,7 +27,7 @@ export function CodeCamera(props: { onCode: (text: string) => void; isBusy: bool
 
 function useCodeReader(onCode: (text: string) => void) {
   return useMutation({
-    mutationFn: (picture: Blob) => postPicture<Schemas["PictureScanReply"]>("/scans/picture", picture),
+    mutationFn: (picture: Blob) => postFile<Schemas["PictureScanReply"]>("/scans/picture", picture),
     onSuccess: ({ answer, codes }) => {
       const text = answer?.scan.text ?? codes[0]?.text;
       if (text) onCode(text); // an unknown code is tried too: the answer says why it is none

@@ -4,6 +4,7 @@ import { Problem } from "../api/problems";
 
 const WISHED = { width: { ideal: 1920 }, height: { ideal: 1080 }, facingMode: "environment" };
 const JPEG_QUALITY = 0.92;
+const MOST_LETTERS = 200;
 
 export interface DeviceCamera {
   video: React.RefObject<HTMLVideoElement | null>;
@@ -57,4 +58,10 @@ export async function frameOf(video: HTMLVideoElement): Promise<Blob | null> {
   canvas.height = video.videoHeight;
   canvas.getContext("2d")?.drawImage(video, 0, 0);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
+}
+
+/** What the machine calls the camera in `video`. */
+export function cameraIn(video: HTMLVideoElement): string {
+  const [track] = video.srcObject instanceof MediaStream ? video.srcObject.getVideoTracks() : [];
+  return track?.label.slice(0, MOST_LETTERS) || "camera";
 }

@@ -6,15 +6,14 @@ import { useSearchParams } from "react-router";
 import type { Schemas } from "../api/client";
 import { me } from "../api/queries";
 import { useWords } from "../i18n";
+import { Download } from "../ui/Download";
 import { Page } from "../ui/Page";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { Rows } from "../ui/Rows";
 import { asResult, Verdict } from "../ui/Verdict";
 import { Filters } from "./Filters";
 import { sessionList } from "./queries";
-import { csvUrl, wantedOf } from "./wanted";
-
-const MAY_EXPORT: readonly Schemas["Role"][] = ["supervisor", "admin"];
+import { exportPath, mayExport, wantedOf } from "./wanted";
 
 export function History() {
   const { t } = useWords();
@@ -28,11 +27,11 @@ export function History() {
       wide
       title={t("history")}
       actions={
-        person &&
-        MAY_EXPORT.includes(person.role) && (
-          <Button href={csvUrl(wanted)} download>
-            {t("history.csv")}
-          </Button>
+        mayExport(person?.role) && (
+          <>
+            <Download label={t("history.csv")} path={exportPath("csv", wanted)} />
+            <Download label={t("history.pdf")} path={exportPath("pdf", wanted)} />
+          </>
         )
       }
     >

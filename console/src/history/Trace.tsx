@@ -3,9 +3,10 @@ import Button from "@mui/material/Button";
 import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "react-router";
-import { session } from "../api/queries";
+import { me, session } from "../api/queries";
 import { isOpen, type SessionBody, titleOf } from "../flow/progress";
 import { useWords } from "../i18n";
+import { Download } from "../ui/Download";
 import { Facts } from "../ui/Grid";
 import { Loaded, Page } from "../ui/Page";
 import { asResult, Verdict } from "../ui/Verdict";
@@ -13,10 +14,12 @@ import { AuditTable } from "./AuditTable";
 import { useNameOf } from "./people";
 import { trace } from "./queries";
 import { TracedItem } from "./TracedItem";
+import { mayExport } from "./wanted";
 
 export function Trace() {
   const { sessionId = "" } = useParams();
   const { t } = useWords();
+  const { data: person } = useQuery(me);
   const body = useQuery(session(sessionId));
   const recorded = useQuery(trace(sessionId));
   return (
@@ -24,9 +27,14 @@ export function Trace() {
       wide
       title={body.data ? titleOf(body.data.target) : ""}
       actions={
-        <Button href={`#/sessions/${sessionId}`}>
-          {t(body.data && isOpen(body.data) ? "trace.continue" : "trace.result")}
-        </Button>
+        <>
+          {mayExport(person?.role) && (
+            <Download label={t("trace.pdf")} path={`/exports/sessions/${sessionId}.pdf`} />
+          )}
+          <Button href={`#/sessions/${sessionId}`}>
+            {t(body.data && isOpen(body.data) ? "trace.continue" : "trace.result")}
+          </Button>
+        </>
       }
     >
       <Loaded of={body}>

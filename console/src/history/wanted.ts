@@ -1,4 +1,5 @@
 /** The history's filters as they stand in the address: what is shown can be kept, sent and gone back to. */
+import type { Schemas } from "../api/client";
 import { STATUSES, type Wanted } from "./queries";
 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
@@ -18,12 +19,16 @@ export function wantedOf(address: URLSearchParams): Wanted {
   };
 }
 
-/** Where the same filters give the whole table for a spreadsheet. */
-export function csvUrl(wanted: Wanted): string {
+/** Where the same filters give the whole list for a spreadsheet, or as a document. */
+export function exportPath(kind: "csv" | "pdf", wanted: Wanted): string {
   const known = Object.entries(wanted).filter(([, value]) => value !== undefined);
   const query = new URLSearchParams(known.map(([name, value]) => [name, String(value)]));
-  return `/api/v1/exports/sessions.csv?${query}`;
+  return `/exports/sessions.${kind}?${query}`;
 }
+
+/** Whether this person may take records away (the agent decides; others are not shown the buttons). */
+export const mayExport = (role: Schemas["Role"] | undefined): boolean =>
+  role === "supervisor" || role === "admin";
 
 function midnight(day: string, later: number): string | undefined {
   const [year = 0, month = 1, date = 1] = day.split("-").map(Number);

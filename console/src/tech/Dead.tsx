@@ -1,5 +1,4 @@
 /** Changes the server refused for good: why, and trying them again once the cause is gone. */
-import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import CardContent from "@mui/material/CardContent";
 import Stack from "@mui/material/Stack";
@@ -10,6 +9,7 @@ import { Details } from "../flow/AiFacts";
 import { useWords } from "../i18n";
 import { rowOf } from "../review/fields";
 import { Action } from "../ui/Action";
+import { Download } from "../ui/Download";
 import { Facts, Grid } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
 import { Section } from "../ui/Section";
@@ -40,9 +40,7 @@ export function Dead() {
                     stale="sync"
                     act={() => read(api.POST("/api/v1/sync/dead/retry", { body: {} }))}
                   />
-                  <Button href="/api/v1/sync/dead/export" download>
-                    {t("dead.export")}
-                  </Button>
+                  <Download label={t("dead.export")} path="/sync/dead/export" />
                 </Stack>
               )}
             </>

@@ -1,25 +1,43 @@
-"""The history as a table for spreadsheets."""
+"""The history as a table for spreadsheets, and the records as documents to print.
+
+Rules of this file:
+- The language is the one that Accept-Language asks for; the console sends the one it is set to.
+- A table of any length is streamed; a document is bounded, because it is made in memory.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from edge_agent.api.auth import Has, Supervisor
-from edge_agent.api.bodies.fields import Instant
+from edge_agent import __version__
+from edge_agent.api.auth import Has, Principal, Supervisor
+from edge_agent.api.bodies.fields import Id, Instant
+from edge_agent.api.pictures import printable
+from edge_agent.api.services import Services
+from edge_agent.errors import BadInput
+from edge_agent.inspection.reasons import KEY as REASONS
+from edge_agent.inspection.reasons import ReasonList
+from edge_agent.inspection.trace import read_trace
 from edge_agent.messages import choose_language
 from edge_agent.models import SessionStatus
-from edge_agent.store import sessions, users
+from edge_agent.paper.words import Print, Words
+from edge_agent.store import audit, sessions, settings, users
 from edge_agent.store.database import Database
 from edge_agent.store.sessions import HistoryFilter, SessionSummary
 
 router = APIRouter(prefix="/exports", tags=["exports"])
 PAGE = 500
+MAX_PRINTED = 1000
+PDF = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
 HEADINGS = {
     "en": (
         "Session",
@@ -50,28 +68,92 @@ HEADINGS = {
 }
 
 
+async def _wanted(
+    product_id: Annotated[str | None, Query(max_length=64)] = None,
+    user_id: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    status: SessionStatus | None = None,
+    since: Instant = None,
+    until: Instant = None,
+) -> HistoryFilter:
+    return HistoryFilter(product_id, user_id, status, since, until)
+
+
+Wanted = Annotated[HistoryFilter, Depends(_wanted)]
+AcceptLanguage = Annotated[str, Header(max_length=200)]
+
+
 @router.get(
     "/sessions.csv",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def export_sessions(
-    _who: Supervisor,
-    has: Has,
-    request: Request,
-    product_id: Annotated[str | None, Query(max_length=64)] = None,
-    user_id: Annotated[int | None, Query(ge=0, le=2**53)] = None,
-    status: SessionStatus | None = None,
-    since: Instant = None,
-    until: Instant = None,
+    _who: Supervisor, has: Has, wanted: Wanted, accept_language: AcceptLanguage = ""
 ) -> StreamingResponse:
     """Every session the filters name, newest first; UTF-8 with a byte order mark, streamed."""
-    wanted = HistoryFilter(product_id, user_id, status, since, until)
-    headings = HEADINGS[choose_language(request.headers.get("accept-language", ""))]
-    headers = {"Content-Disposition": 'attachment; filename="sessions.csv"', "Cache-Control": "no-store"}
+    headings = HEADINGS[choose_language(accept_language)]
     return StreamingResponse(
-        csv_pages(has.database, wanted, headings), media_type="text/csv; charset=utf-8", headers=headers
+        csv_pages(has.database, wanted, headings),
+        media_type="text/csv; charset=utf-8",
+        headers=_saved_as("sessions.csv"),
     )
+
+
+@router.get("/sessions.pdf", response_class=Response, responses=PDF)  # type: ignore[arg-type]
+def print_sessions(
+    who: Supervisor, has: Has, wanted: Wanted, accept_language: AcceptLanguage = ""
+) -> Response:
+    """The sessions the filters name as a document to print, newest first; at most 1,000."""
+    from edge_agent.paper.history import history_pdf
+
+    with has.database.snapshot() as reader:
+        found = sessions.list_sessions(reader, wanted, None, MAX_PRINTED + 1)
+        words, printed = _words(reader, has, accept_language), _printed(reader, has, who)
+    if len(found) > MAX_PRINTED:
+        raise BadInput(
+            f"More than {MAX_PRINTED} sessions match.",
+            code="too-many-to-print",
+            hint="Choose a shorter period, one product or one inspector; the CSV export has no limit.",
+        )
+    return _pdf(history_pdf(found, wanted, words, printed), "sessions.pdf")
+
+
+@router.get("/sessions/{session_id}.pdf", response_class=Response, responses=PDF)  # type: ignore[arg-type]
+def print_session(
+    session_id: Id, who: Supervisor, has: Has, accept_language: AcceptLanguage = ""
+) -> Response:
+    """Everything recorded about one session as a document to print: pictures, verdicts, versions, audit."""
+    from edge_agent.paper.session import session_pdf
+
+    with has.database.snapshot() as reader:
+        trace = read_trace(reader, session_id)
+        words, printed = _words(reader, has, accept_language), _printed(reader, has, who)
+    return _pdf(session_pdf(trace, words, printed, partial(printable, has)), f"{session_id}.pdf")
+
+
+def _words(reader: sqlite3.Connection, has: Services, accept_language: str) -> Words:
+    language = choose_language(accept_language)
+    offered = ReasonList.model_validate(settings.get(reader, REASONS) or {}).reasons
+    return Words(
+        language,
+        ZoneInfo(has.config.time_zone) if has.config.time_zone else None,
+        {user.id: user.full_name or user.username for user in users.list_users(reader)},
+        {reason.code: getattr(reason, language) for reason in offered},
+    )
+
+
+def _printed(reader: sqlite3.Connection, has: Services, who: Principal) -> Print:
+    newest = audit.list_entries(reader, limit=1)
+    device_id = str(settings.get(reader, "device.id"))
+    return Print(who.actor.name, has.clock.now(), device_id, __version__, newest[0] if newest else None)
+
+
+def _pdf(document: bytes, name: str) -> Response:
+    return Response(document, media_type="application/pdf", headers=_saved_as(name))
+
+
+def _saved_as(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
 
 
 def csv_pages(database: Database, wanted: HistoryFilter, headings: Sequence[str]) -> Iterator[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as NotYet
-from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,12 +13,12 @@ from edge_agent.api.bodies.fields import Id
 from edge_agent.api.bodies.inspections import CaptureRequest, ImageBody, ImageReply
 from edge_agent.api.files import FOR_EVER, send_file
 from edge_agent.api.idempotency import KeyedRoute
+from edge_agent.api.pictures import drawn_path, require_here, thumbnail_path
 from edge_agent.api.services import Services
 from edge_agent.api.uploads import PICTURE_BODY, APicture
 from edge_agent.api.views import image_reply, is_blinded, is_withheld, shown_image, shown_results
 from edge_agent.clock import from_rfc3339
 from edge_agent.errors import AgentError, Denied, NotFound
-from edge_agent.inference.jobs import Job
 from edge_agent.inspection.intake import Added
 from edge_agent.models import Image, ImageSource, ItemVerdict
 from edge_agent.store import images, results
@@ -28,8 +27,10 @@ router = APIRouter(tags=["images"], route_class=KeyedRoute)
 
 Wait = Annotated[bool, Query(description="Answer when the AI's verdict is durable.")]
 WaitS = Annotated[float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait for it.")]
+OwnCamera = Annotated[
+    str | None, Query(max_length=200, description="The window's own camera that took it; none for a file.")
+]
 RENDERING_S = 10.0
-THUMBNAIL_S = 20.0
 IMAGE_REPLY = TypeAdapter(ImageReply)
 JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
 
@@ -49,14 +50,14 @@ def add_image(
     has: Has,
     wait: Wait = True,
     wait_s: WaitS = 10.0,
+    camera: OwnCamera = None,
 ) -> Response:
     """Stores one image of an item; durable when answered.
 
     201 with the AI's verdict, 202 while that is under way (look at the Location), 200 for bytes already here.
     """
-    added = has.intake.add(
-        session_id, item_id, picture.data, source=ImageSource.UPLOAD, origin=picture.name, actor=who.actor
-    )
+    source, origin = (ImageSource.CAMERA, camera) if camera else (ImageSource.UPLOAD, picture.name)
+    added = has.intake.add(session_id, item_id, picture.data, source=source, origin=origin, actor=who.actor)
     return _reply(added, who, has, wait_s if wait else 0.0)
 
 
@@ -111,7 +112,7 @@ def inspect_image(image_id: Id, who: Anyone, has: Has, wait: Wait = True, wait_s
 def get_original(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
     """The photograph, byte for byte as it came."""
     image = _image(has, image_id)
-    _require_here(image)
+    require_here(image)
     path = has.blobs.path_of(image.file_path)
     return send_file(request, path, image.mime_type, etag=image.sha256, cache=FOR_EVER)
 
@@ -120,11 +121,7 @@ def get_original(image_id: Id, _who: Anyone, has: Has, request: Request) -> Resp
 def get_thumbnail(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
     """The photograph, small; drawn again if it is gone."""
     image = _image(has, image_id)
-    path = _derived(has, image_id, "thumbnail")
-    if not path.is_file():
-        _require_here(image)
-        _draw_thumbnail(has, image)
-    return send_file(request, path, "image/jpeg")
+    return send_file(request, thumbnail_path(has, image), "image/jpeg")
 
 
 @router.get("/images/{image_id}/overlay", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
@@ -163,7 +160,7 @@ def _drawn(
             code="verdict-withheld",
             hint="Judge the item by eye first.",
         )
-    path = _derived(has, image_id, kind)
+    path = drawn_path(has, image_id, kind)
     if not path.is_file():
         raise _not_drawn(has, image, kind)
     return send_file(request, path, "image/jpeg")
@@ -186,42 +183,12 @@ def _not_drawn(has: Services, image: Image, kind: str) -> NotFound:
     )
 
 
-def _draw_thumbnail(has: Services, image: Image) -> None:
-    job = Job(
-        job_id=has.clock.new_id(),
-        picture=has.blobs.path_of(image.file_path),
-        mime_type=image.mime_type,
-        plan=None,
-        criteria={},
-        scan={},
-        calibration=None,
-        now=has.clock.now(),
-        deadline_s=THUMBNAIL_S,
-        derived=has.config.data_dir / "derived" / image.id,
-    )
-    has.pool.submit(job).rendered.result(THUMBNAIL_S)
-
-
-def _derived(has: Services, image_id: str, kind: str) -> Path:
-    return has.config.data_dir / "derived" / f"{image_id}.{kind}.jpg"
-
-
 def _image(has: Services, image_id: str) -> Image:
     with has.database.read() as reader:
         image = images.get_image(reader, image_id)
     if image is None:
         raise NotFound(f"There is no image {image_id}.", code="unknown-image")
     return image
-
-
-def _require_here(image: Image) -> None:
-    if image.evicted_at is not None:
-        raise NotFound(
-            f"The picture {image.id} was removed here on {image.evicted_at[:10]}; the centre has it.",
-            code="image-evicted",
-            hint="Look at it at the central server, under the sha256 in this answer.",
-            sha256=image.sha256,
-        )
 
 
 def _is_undecided(has: Services, image: Image) -> bool:

@@ -32,8 +32,9 @@ from edge_agent.api.views import (
 )
 from edge_agent.errors import Denied, NotFound
 from edge_agent.inspection.sessions import Judgement, SessionView
+from edge_agent.inspection.trace import read_trace
 from edge_agent.models import SessionStatus
-from edge_agent.store import audit, decisions, images, masters, results, sessions
+from edge_agent.store import decisions, masters, results, sessions
 
 router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=KeyedRoute)
 
@@ -87,21 +88,18 @@ def get_session_trace(session_id: Id, who: Anyone, has: Has) -> SessionTrace:
     """Everything recorded about the session: every image, AI run, human verdict and audit entry."""
     blinded = _blinded(who, has)
     with has.database.snapshot() as reader:
-        session = sessions.get_session(reader, session_id)
-        if session is None:
-            raise NotFound(f"There is no session {session_id}.", code="unknown-session")
-        verdicts = {verdict.item_id: verdict for verdict in results.item_verdicts(reader, session_id)}
-        pictures = images.list_images(reader, session_id)
-        runs = results.list_ai_results(reader, session_id)
-        judged = results.list_verifications(reader, session_id)
-        decided = decisions.in_force(reader, session_id)
-        entries = audit.list_entries(reader, entity=("inspection_sessions", session_id))
+        trace = read_trace(reader, session_id)
     shown = [
-        shown_image(image, hidden=is_withheld(verdicts.get(image.item_id), blinded=blinded))
-        for image in pictures
+        shown_image(image, hidden=is_withheld(trace.verdicts.get(image.item_id), blinded=blinded))
+        for image in trace.images
     ]
     return SessionTrace(
-        session_head(session), shown, shown_results(runs, verdicts, blinded=blinded), judged, decided, entries
+        session_head(trace.session),
+        shown,
+        shown_results(trace.ai_results, trace.verdicts, blinded=blinded),
+        trace.verifications,
+        trace.decisions,
+        trace.audit,
     )
 
 
