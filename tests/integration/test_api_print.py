@@ -56,7 +56,16 @@ def test_a_session_is_printed_with_pictures_verdicts_versions_and_the_audit(agen
     assert pictures == 1
     run, image, newest = trace["ai_results"][0], trace["images"][0], trace["audit"][0]
     assert (image["source"], image["origin"]) == ("camera", "窓のカメラ")
-    for word in ("検査記録書", "不合格NG", "紙1", "<b>端に傷</b>", "傷", "mika", "camera窓のカメラ", "+09:00"):
+    for word in (
+        "検査記録書",
+        "不合格NG",
+        "紙1",
+        "<b>端に傷</b>",
+        "傷",
+        "mika",
+        "camera窓のカメラ",
+        "+09:00",
+    ):
         assert word in text
     for recorded in (image["sha256"], run["pipeline_sha256"], *run["model_sha256s"], newest["sha256"]):
         assert recorded in text
