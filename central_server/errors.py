@@ -1,7 +1,8 @@
 """Every error the central server can answer with.
 
 Rules of this file:
-- The code is one of `sync_protocol.codes`, which says the scope and whether the same bytes may be sent again.
+- The code is one of `sync_protocol.codes`, which says the scope and whether the same bytes may be sent again; any
+  other is a mistake of ours.
 - `detail` is one sentence about what happened, `hint` what the operator can do; neither holds a secret.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync_protocol.codes import Code, lookup
+from sync_protocol.codes import CODES, Code
 
 
 class ServerError(Exception):
@@ -17,7 +18,7 @@ class ServerError(Exception):
 
     def __init__(self, code: str, detail: str, *, hint: str = "", **context: Any) -> None:
         super().__init__(detail)
-        self.code: Code = lookup(code)
+        self.code: Code = CODES[code]
         self.detail = detail
         self.hint = hint
         self.context = context

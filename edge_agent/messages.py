@@ -27,20 +27,30 @@ class Message:
     hint: str
 
 
+Catalogue = Mapping[str, Mapping[str, Message]]
+"""Code → language → message."""
+
+
 @cache
-def catalogue() -> Mapping[str, Mapping[str, Message]]:
-    """Code → language → message."""
-    text = files("edge_agent").joinpath("messages.json").read_text("utf-8")
+def catalogue() -> Catalogue:
+    """The agent's."""
+    return read_catalogue("edge_agent")
+
+
+def read_catalogue(package: str) -> Catalogue:
+    """The `messages.json` that lies in the package."""
+    text = files(package).joinpath("messages.json").read_text("utf-8")
     return {
         code: {language: Message(*pair) for language, pair in by_language.items()}
         for code, by_language in json.loads(text).items()
     }
 
 
-def message_of(error: AgentError, language: str) -> Message:
-    """Title and hint for this error; the error's own English hint wins where it is more exact."""
-    known = catalogue().get(error.code_) or catalogue()[error.code]
-    message = known[language]
+def message_of(error: AgentError, language: str, known: Catalogue | None = None) -> Message:
+    """Title and hint for this error, by the agent's catalogue unless another is `known`; the error's own English hint
+    wins where it is more exact."""
+    known = catalogue() if known is None else known
+    message = (known.get(error.code_) or known[error.code])[language]
     is_exact = error.hint_ != type(error).hint or error.code_ == error.code
     return Message(message.title, error.hint_) if language == "en" and is_exact else message
 

@@ -83,6 +83,7 @@ _TABLE = (
     ("database-newer", Scope.SERVER, Disposition.STOP, "The database belongs to a newer server."),
     ("database-changed", Scope.SERVER, Disposition.STOP, "A migration is not the one that was applied."),
     ("store-unavailable", Scope.SERVER, Disposition.RETRY, "The object store cannot be reached."),
+    ("store-full", Scope.SERVER, Disposition.RETRY, "The object store takes nothing more."),
     ("request-unknown", Scope.SERVER, Disposition.RETRY, "The server must be updated to answer this."),
     ("internal", Scope.SERVER, Disposition.RETRY, "The server failed; nothing was stored."),
 )

@@ -3,14 +3,17 @@
 Rules of this file:
 - A code is a class attribute `code`, a `code="…"` in a call, or the constant given for a parameter named
   `code` of a function that returns one of our errors, or of an error class. A verdict's `Reason` is no error.
+- Error classes take their code in different places; what is written like no code (a sentence) is none.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+WRITTEN = re.compile("[a-z0-9]+(-[a-z0-9]+)*").fullmatch
 ERRORS = frozenset(
     {"AgentError", "BadInput", "BadImage", "NotFound", "Conflict", "Denied", "Unavailable", "Busy"}
     | {"InferenceFailed", "Damaged", "Refused"}
@@ -27,16 +30,16 @@ def codes_of(package: Path) -> dict[str, set[str]]:
 
 
 def codes_in(tree: ast.Module) -> Iterator[str]:
-    makers = dict(error_makers(tree)) | {"Refused": 1}
+    makers: dict[str, tuple[int, ...]] = {name: (place,) for name, place in error_makers(tree)}
+    makers |= {"Refused": (0, 1), "Unavailable": (0,)}
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef(body=body):
                 yield from class_codes(body)
             case ast.Call(func=func, args=args, keywords=keywords) if name_of(func) != "Reason":
                 yield from (text for word in keywords if word.arg == "code" for text in constants(word.value))
-                position = makers.get(name_of(func))
-                if position is not None and len(args) > position:
-                    yield from constants(args[position])
+                for place in makers.get(name_of(func), ()):
+                    yield from (text for argument in args[place : place + 1] for text in constants(argument))
 
 
 def class_codes(body: list[ast.stmt]) -> Iterator[str]:
@@ -69,7 +72,7 @@ def name_of(node: ast.expr | None) -> str:
 def constants(node: ast.expr) -> Iterator[str]:
     """The texts a code can be: itself, or either branch of a choice."""
     match node:
-        case ast.Constant(value=str(text)) if text:
+        case ast.Constant(value=str(text)) if WRITTEN(text):
             yield text
         case ast.IfExp(body=body, orelse=orelse):
             yield from constants(body)

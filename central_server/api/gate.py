@@ -61,14 +61,15 @@ class Gate:
         if scope["path"].startswith(FREE):
             await self._app(scope, _counted(receive, 0), send)
             return
-        limit = limit_of(scope["path"])
+        limit, headers = limit_of(scope["path"]), Headers(scope=scope)
         try:
-            require_size(Headers(scope=scope).get("content-length", "0"), limit)
+            require_size(headers.get("content-length", "0"), limit)
             if limit == MAX_BODY_BYTES:
                 receive = await _read_before(receive, limit)
             self._places.take()
         except (TooLarge, Unavailable) as error:
-            await problem_response(error)(scope, receive, self._noted(send))
+            refusal = problem_response(error, headers.get("accept-language", ""))
+            await refusal(scope, receive, self._noted(send))
             return
         try:
             await self._app(scope, _counted(receive, limit), self._noted(send))

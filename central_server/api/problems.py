@@ -2,7 +2,7 @@
 
 Rules of this file:
 - One shape for all (`sync_protocol.messages.ProblemDetails`), with a hint and facts for people besides. `code`
-  decides what a device does; the status is for proxies and logs.
+  decides what a device does; the status is for proxies and logs. Title and hint are in the language asked for.
 - The unforeseen is logged with its traceback and answered with nothing of it; nothing was stored then.
 """
 
@@ -20,7 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from central_server.errors import ServerError
+from central_server.messages import message_of
 from edge_agent.errors import AgentError, BadDefinition, Disposition
+from edge_agent.messages import choose_language
 from sync_protocol.checksums import ChecksumMismatch
 from sync_protocol.codes import Disposition as CodeDisposition
 from sync_protocol.codes import Scope
@@ -44,6 +46,7 @@ STATUS = {
     "batch-too-large": 413,
     "blob-too-large": 413,
     "throttled": 503,
+    "store-full": 507,
     "internal": 500,
 }
 RETRY_AFTER_S = 2.0
@@ -51,16 +54,17 @@ RETRY_AFTER_S = 2.0
 log = logging.getLogger(__name__)
 
 
-def problem_of(error: Exception) -> tuple[ProblemDetails, dict[str, Any]]:
-    """What is told about it, and its hint and facts."""
+def problem_of(error: Exception, language: str) -> tuple[ProblemDetails, dict[str, Any]]:
+    """What is told about it, and its hint and facts. `language`: `en` or `ja`."""
     if isinstance(error, AgentError):
-        return _of_agent_error(error)
+        return _of_agent_error(error, language)
     ours = error if isinstance(error, ServerError) else translated(error)
+    message = message_of(ours, language)
     scope, code = ours.code.scope, ours.code.code
     wait_s = ours.context.get("retry_after_s", RETRY_AFTER_S if scope is Scope.SERVER else None)
     problem = ProblemDetails(
         type=f"urn:imageflow:problem:{code}",
-        title=ours.code.meaning,
+        title=message.title,
         status=STATUS.get(code, 503 if scope is Scope.SERVER else 422),
         detail=ours.detail,
         code=code,
@@ -68,11 +72,11 @@ def problem_of(error: Exception) -> tuple[ProblemDetails, dict[str, Any]]:
         scope=scope.value,
         retry_after=wait_s,
     )
-    return problem, {"hint": ours.hint, "context": ours.context}
+    return problem, {"hint": message.hint, "context": ours.context}
 
 
-def problem_response(error: Exception) -> Response:
-    problem, more = problem_of(error)
+def problem_response(error: Exception, accept_language: str) -> Response:
+    problem, more = problem_of(error, choose_language(accept_language))
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(problem.retry_after)))
@@ -107,14 +111,14 @@ def install(app: FastAPI) -> None:
     """Makes every error of `app` a problem document."""
 
     async def expected(request: Request, error: Exception) -> Response:
-        response = problem_response(error)
+        response = problem_response(error, request.headers.get("accept-language", ""))
         if response.status_code >= 500:
             log.warning("%s %s: %s", request.method, request.url.path, error)
         return response
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(error)
+        return problem_response(error, request.headers.get("accept-language", ""))
 
     kinds: tuple[type[Exception], ...] = (ServerError, AgentError, ChecksumMismatch, TooLarge, Malformed)
     handler: Callable[[Request, Exception], Any] = expected
@@ -123,11 +127,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
-def _of_agent_error(error: AgentError) -> tuple[ProblemDetails, dict[str, Any]]:
+def _of_agent_error(error: AgentError, language: str) -> tuple[ProblemDetails, dict[str, Any]]:
     """Masters are judged by the edge's own code; its errors are about the one thing that was sent."""
+    message = message_of(error, language)
     problem = ProblemDetails(
         type=f"urn:imageflow:problem:{error.code_}",
-        title=error.code_.replace("-", " ").capitalize() + ".",
+        title=message.title,
         status=error.http_status,
         detail=error.detail,
         code=error.code_,
@@ -135,4 +140,4 @@ def _of_agent_error(error: AgentError) -> tuple[ProblemDetails, dict[str, Any]]:
         scope="server" if error.disposition is Disposition.RETRY else "batch",
     )
     faults = [asdict(fault) for fault in error.problems] if isinstance(error, BadDefinition) else []
-    return problem, {"hint": error.hint_, "context": error.context, "problems": faults}
+    return problem, {"hint": message.hint, "context": error.context, "problems": faults}

@@ -377,9 +377,17 @@ def test_a_document_is_bounded_whatever_it_is_called(caller: Caller, path: str) 
 
 def test_who_waits_sends_nothing(caller: Caller) -> None:
     """Unbounded, and before any token is looked at, a body here would fill the memory."""
-    query = {"space": "masters", "cursor": 0}
-    asked = caller.client.request("GET", "/api/v1/sync/wait", params=query, content=b"x")
+    asked = caller.client.request("GET", "/api/v1/sync/wait?space=masters&cursor=0", content=b"x")
     assert problem_of(asked).code == "batch-too-large"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/none"), ("GET", "/sync/hello"), ("POST", "/sync/hello")]
+)
+def test_a_refusal_is_told_in_the_language_asked_for(caller: Caller, method: str, path: str) -> None:
+    headers = {"Accept-Language": "ja", "Content-Length": "9" * 30 if method == "POST" else "0"}
+    answer = caller.client.request(method, f"/api/v1{path}", headers=headers)
+    assert not answer.json()["title"].isascii()
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "9" * 30])
