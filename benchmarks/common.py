@@ -97,10 +97,21 @@ def model_of(root: Path) -> Path:
     return root / "model.onnx"
 
 
+def server_folder(path: Path) -> Path:
+    """A new folder that embedded servers can reach: they do not run as root."""
+    path.parent.chmod(0o755)
+    path.mkdir()
+    return path
+
+
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """`median [min-max]`."""
     low, high = min(values), max(values)
     return f"{statistics.median(values):.{digits}f} [{low:.{digits}f}-{high:.{digits}f}]"
+
+
+def p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]
 
 
 def report(title: str, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -7,13 +7,12 @@ Rules of this file:
 
 from __future__ import annotations
 
-import statistics
 from contextlib import closing
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from benchmarks.common import report, spread
+from benchmarks.common import p99, report, spread
 from benchmarks.year import FIRST as FIRST_DAY
 from benchmarks.year import new_store, session_row, stamp, target_row
 from edge_agent.store.database import insert
@@ -103,7 +102,3 @@ def shoot(page: Page, number: int) -> tuple[float, float]:
     page.locator("[data-testid=quality][data-fault='']").wait_for()
     whole_ms, api_ms = page.evaluate(SHOOT)
     return float(whole_ms), float(api_ms)
-
-
-def p99(values: list[float]) -> float:
-    return statistics.quantiles(values, n=100)[98]
