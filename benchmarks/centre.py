@@ -40,6 +40,7 @@ CLOCK = Clock()
 class Centre:
     """A running server. `process` is the server's alone, without its database and object store."""
 
+    data_dir: Path
     url: str
     database: Database
     process: psutil.Process = field(repr=False)
@@ -77,14 +78,14 @@ class Centre:
 
 
 @contextmanager
-def centre(work: Path) -> Iterator[Centre]:
-    """A server on an empty directory below `work`."""
+def centre(work: Path, port: int = 0) -> Iterator[Centre]:
+    """A server below `work`: on an empty directory, or on what the one before it left there."""
     data_dir = server_folder(work / "centre")
-    with daemon(data_dir, program=SERVER) as running:
+    with daemon(data_dir, "--port", str(port), program=SERVER) as running:
         database = Database(found_backends(load_config(data_dir)).database_url, max_connections=2)
         database.open()
         try:
-            yield Centre(running.url, database, psutil.Process(running.process.pid))
+            yield Centre(data_dir, running.url, database, psutil.Process(running.process.pid))
         finally:
             database.close()
             running.terminate()

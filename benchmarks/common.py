@@ -98,9 +98,9 @@ def model_of(root: Path) -> Path:
 
 
 def server_folder(path: Path) -> Path:
-    """A new folder that embedded servers can reach: they do not run as root."""
+    """A folder that embedded servers can reach: they do not run as root."""
     path.parent.chmod(0o755)
-    path.mkdir()
+    path.mkdir(exist_ok=True)
     return path
 
 
@@ -108,6 +108,18 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     """`median [min-max]`."""
     low, high = min(values), max(values)
     return f"{statistics.median(values):.{digits}f} [{low:.{digits}f}-{high:.{digits}f}]"
+
+
+def begin_peak(pid: int | str = "self") -> None:
+    """From here on `peak_megabytes` counts anew (Linux)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_megabytes(pid: int | str = "self") -> float:
+    """The most memory the process had resident."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    [peak_kb] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(peak_kb) * 1024 / 1e6
 
 
 def p99(values: Sequence[float]) -> float:

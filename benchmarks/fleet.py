@@ -19,6 +19,7 @@ import random
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,7 @@ from benchmarks.centre import CLOCK, Centre, centre, many, one_inspection
 from benchmarks.common import p99, report, spread
 from edge_agent.sync import backoff
 from edge_agent.sync.central import open_client, packed
+from edge_agent.sync.engine import TRIED_AT_ONCE
 from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.push import Pace, plan_batch
 from edge_agent.sync.sync import GATHER_S, WAIT_S
@@ -50,7 +52,7 @@ Answer = TypeVar("Answer")
 
 class Device:
     """One device, connected until `close`. `batches_s`: seconds of every batch so far; `refused`: how often it was
-    told to come again; `pulled_s`: when it last held all that the server had."""
+    told to come again, `lost`: how often a connection broke; `pulled_s`: when it last held all that there was."""
 
     def __init__(self, centre: Centre) -> None:
         self._client = open_client(centre.url)
@@ -58,7 +60,7 @@ class Device:
         self._incarnation, self._ops = CLOCK.new_id(), 0
         self._cursors = dict.fromkeys(SPACES, 0)
         self.batches_s: list[float] = []
-        self.refused, self.pulled_s = 0, 0.0
+        self.refused, self.lost, self.pulled_s = 0, 0, 0.0
         self._catch_up("masters")
         for space in SPACES:
             threading.Thread(target=self._listen, args=(space,), daemon=True).start()
@@ -135,6 +137,9 @@ class Device:
             try:
                 return ask()
             except SyncFailed as failure:
+                if failure.code_ in TRIED_AT_ONCE:
+                    self.lost += 1
+                    continue
                 if failure.kind is not Kind.THROTTLE:
                     raise
                 attempts, self.refused = attempts + 1, self.refused + 1
@@ -152,6 +157,7 @@ class Figures:
     shift_p99: list[float] = field(default_factory=list)
     told_last: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
+    lost: list[float] = field(default_factory=list)
     megabytes: float = 0.0
 
 
@@ -198,6 +204,7 @@ def measure(
         figures.shift_p50.append(statistics.median(times_ms))
         figures.shift_p99.append(p99(times_ms))
     figures.refused.append(sum(device.refused for device in devices))
+    figures.lost.append(sum(device.lost for device in devices))
     figures.megabytes = server.megabytes()
 
 
@@ -214,20 +221,17 @@ def together(
     before = server.count("sync_ops")
     gc.collect()
     gc.freeze()
-    start = threading.Barrier(len(devices) + 1)
+    start = threading.Barrier(len(devices), lambda: began_s.append(perf_counter()))
+    began_s: list[float] = []
 
     def one(device: Device) -> None:
         start.wait()
         work(device)
 
-    threads = [threading.Thread(target=one, args=(device,), daemon=True) for device in devices]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began_s = perf_counter()
-    for thread in threads:
-        thread.join()
-    took_s = perf_counter() - began_s
+    with ThreadPoolExecutor(len(devices)) as pool:
+        for _ in pool.map(one, devices):
+            pass
+    took_s = perf_counter() - began_s[0]
     assert server.count("sync_ops") - before == len(devices) * count * len(inspection)
     return took_s
 
@@ -252,6 +256,7 @@ def tell(size: int, figures: Figures) -> None:
             ("shift, p99, ms", spread(figures.shift_p99, 1), ""),
             ("a changed master is held by the last device, ms", spread(figures.told_last, 0), ""),
             ("requests told to come again", spread(figures.refused, 0), ""),
+            ("connections that broke", spread(figures.lost, 0), "0"),
             ("memory of the server process, MB", f"{figures.megabytes:.0f}", ""),
         ],
     )

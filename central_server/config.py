@@ -84,7 +84,7 @@ class Config(BaseSettings):
         description="Requests worked on at the same time; each may hold one database connection.",
     )
     max_waiting: int = Field(
-        64, ge=0, description="Requests that may wait for a worker; more are told to come again."
+        256, ge=0, description="Requests that may wait for a worker; more are told to come again."
     )
     max_listeners: int = Field(2000, ge=0, description="Devices that may wait for changes at the same time.")
     code_hours: float = Field(24.0, gt=0, description="An enrolment code can be used for this many hours.")

@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Every request is looked up: a revoked token ends at once, at every server process.
+- What does not touch the database is asynchronous: it would cost a turn on the thread pool.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from central_server.devices import recognise
 from central_server.errors import Refused
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def bearer_of(request: Request) -> str:
+async def bearer_of(request: Request) -> str:
     """The token of the Authorization header. Raises Refused (`token-invalid`)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():

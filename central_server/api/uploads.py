@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from central_server.api.auth import services_of
+from central_server.api.auth import Has
 from central_server.api.operators import Editor
 from edge_agent.disk import disk_errors
 from edge_agent.errors import BadInput
@@ -30,12 +30,11 @@ FILE_BODY: dict[str, Any] = {
 }
 
 
-async def received_file(request: Request, _: Editor) -> AsyncIterator[Path]:
+async def received_file(request: Request, _: Editor, has: Has) -> AsyncIterator[Path]:
     """The body in a private folder; called `upload.onnx` if sent as that type, else `upload.zip`."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     name = "upload.onnx" if media_type == ONNX_TYPE else "upload.zip"
-    scratch = services_of(request).office.scratch
-    with disk_errors(), tempfile.TemporaryDirectory(prefix="upload-", dir=scratch) as folder:
+    with disk_errors(), tempfile.TemporaryDirectory(prefix="upload-", dir=has.office.scratch) as folder:
         path = Path(folder) / name
         with path.open("wb") as file:
             async for chunk in request.stream():

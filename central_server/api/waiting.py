@@ -3,15 +3,38 @@
 Rules of this file:
 - `publish` comes from any thread and never waits; whoever waits looks at what was published, never at the database.
 - A wait ends at its timeout at the latest, and at once when the server stops.
+- One change wakes many: they are let go one after the other, because each of them asks for it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from central_server.errors import Unavailable
 from central_server.store.listening import Heads
+
+SPACING_S = 0.005  # about what the server needs for what a device asks next
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiter:
+    """One request: it waits for `space` to be past `cursor`, and goes on when `woken`."""
+
+    space: str
+    cursor: int
+    before: Heads | None
+    woken: asyncio.Event
+    loop: asyncio.AbstractEventLoop
+
+    def has_news(self, heads: Heads | None) -> bool:
+        """Whether the space went on, or the history became another one."""
+        if heads is None:
+            return False
+        is_other_history = self.before is not None and heads.server_epoch != self.before.server_epoch
+        return is_other_history or heads.by_space.get(self.space, 0) > self.cursor
 
 
 class Waiting:
@@ -20,7 +43,7 @@ class Waiting:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._heads: Heads | None = None
-        self._open: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._open: set[Waiter] = set()
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -29,12 +52,12 @@ class Waiting:
     def publish(self, heads: Heads) -> None:
         if heads != self._heads:
             self._heads = heads
-            self._wake()
+            self._wake((one for one in list(self._open) if one.has_news(heads)), SPACING_S)
 
     def close(self) -> None:
         """Ends every wait, so that the server can stop; from any thread."""
         self._is_closed = True
-        self._wake()
+        self._wake(list(self._open), 0.0)
 
     async def until(self, space: str, cursor: int, timeout_s: float) -> Heads:
         """Returns when the space is past `cursor`, the history became another one, or the time is over.
@@ -43,28 +66,20 @@ class Waiting:
         """
         if len(self._open) >= self._limit:
             raise Unavailable("throttled", f"{len(self._open)} devices wait already.", retry_after_s=30.0)
-        changed, before = asyncio.Event(), self._heads
-        self._open[changed] = asyncio.get_running_loop()
+        waiter = Waiter(space, cursor, self._heads, asyncio.Event(), asyncio.get_running_loop())
+        self._open.add(waiter)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    while not self._is_closed and not _is_news(self._heads, before, space, cursor):
-                        await changed.wait()
-                        changed.clear()
+                    if not self._is_closed and not waiter.has_news(self._heads):
+                        await waiter.woken.wait()
         finally:
-            del self._open[changed]
+            self._open.discard(waiter)
         if self._heads is None:
             raise Unavailable("database-unavailable", "The database has not been reached yet.")
         return self._heads
 
-    def _wake(self) -> None:
-        for changed, loop in list(self._open.items()):
+    def _wake(self, waiters: Iterable[Waiter], spacing_s: float) -> None:
+        for place, one in enumerate(waiters):
             with suppress(RuntimeError):  # that loop has stopped
-                loop.call_soon_threadsafe(changed.set)
-
-
-def _is_news(heads: Heads | None, before: Heads | None, space: str, cursor: int) -> bool:
-    if heads is None:
-        return False
-    is_other_history = before is not None and heads.server_epoch != before.server_epoch
-    return is_other_history or heads.by_space.get(space, 0) > cursor
+                one.loop.call_soon_threadsafe(one.loop.call_later, place * spacing_s, one.woken.set)

@@ -27,6 +27,9 @@ from edge_agent.errors import BadInput
 from edge_agent.listening import listening, notify, url_of
 
 GRACE_S = 10
+KEEP_ALIVE_S = (
+    120  # longer than devices keep an idle connection (90 s), so that they never write to one we just closed
+)
 
 
 def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None:
@@ -87,6 +90,7 @@ class _Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
             ssl_certfile=config.tls_certificate,
             ssl_keyfile=config.tls_key,
         )

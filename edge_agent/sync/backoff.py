@@ -29,7 +29,8 @@ def share_of(random: bytes) -> float:
 
 
 def delay_s(kind: Kind, attempts: int, share: float, retry_after: float | None = None) -> float:
-    """Seconds until the next attempt after `attempts` failures in a row; never less than `retry_after`."""
+    """Seconds until the next attempt after `attempts` failures in a row; never less than `retry_after`, and spread
+    beyond it: a server that is busy told everybody the same."""
     if kind is Kind.OFFLINE:
         wait_s = OFFLINE_S * (0.5 + share)
     elif kind in (Kind.AUTH, Kind.PERMANENT):
@@ -37,7 +38,7 @@ def delay_s(kind: Kind, attempts: int, share: float, retry_after: float | None =
     else:
         wait_s = share * min(CAP_S, FIRST_S * 2.0 ** min(max(attempts, 1), 20))
     asked_s = min(retry_after or 0.0, LONGEST_RETRY_AFTER_S)
-    return max(wait_s, asked_s * (1 + share / 10))
+    return max(wait_s, asked_s + share * min(asked_s, CAP_S))
 
 
 def after_failure(state: LaneState, failure: SyncFailed, now_s: float, share: float) -> LaneState:

@@ -56,6 +56,7 @@ from sync_protocol.messages import (
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CONNECT_S, ANSWER_S = 5.0, 30.0
+KEPT_IDLE_S = 90.0  # less than the server keeps a connection, so that it is never closed while we write
 MAX_PROBLEM_BYTES = 64 << 10
 CHUNK_BYTES = 256 << 10
 LONGEST_RETRY_AFTER_S = 86_400.0
@@ -207,7 +208,7 @@ def open_client(base_url: str, ca_file: Path | None = None) -> httpx.Client:
         verify=_trust(ca_file),
         trust_env=not is_local,
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=90),
+        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=KEPT_IDLE_S),
     )
 
 

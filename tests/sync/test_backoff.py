@@ -57,6 +57,12 @@ def test_being_offline_counts_nothing_and_is_looked_at_again_in_seconds() -> Non
     assert 0 < wait_s(state, NOW_S) < 5
 
 
+def test_what_everybody_was_told_is_spread() -> None:
+    """200 devices that were told to come again in 2 s do not all come in the same instant."""
+    waits = [delay_s(Kind.THROTTLE, 1, share, 2.0) for share in (0.0, 0.5, 0.99)]
+    assert waits == pytest.approx([2.0, 3.0, 3.98])
+
+
 @pytest.mark.parametrize("kind", COUNTED)
 def test_the_breaker_opens_lets_one_probe_through_and_closes(kind: Kind) -> None:
     state = LaneState()
