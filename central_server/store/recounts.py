@@ -24,21 +24,22 @@ class CountFault(NamedTuple):
     counted: str
 
 
-# Newest by id: of pictures first, then of verdicts on one picture.
+# Newest by id: of pictures first, then of verdicts on one picture. One sort of each table: looking each item up in
+# every month took minutes at 40,000 inspections.
 FRESH = """
-    SELECT s.id AS session_id, i.item_id, s.device_id, s.product_id, s.work_day,
+    SELECT session_id, item_id, s.device_id, s.product_id, s.work_day,
            a.image_id, a.id AS ai_result_id, coalesce(a.overall_result, '') AS ai_result,
            coalesce(a.sample_weight, 1) AS weight, h.id AS human_result_id,
            coalesce(h.final_result, '') AS human_result,
            coalesce(h.reason_code, '') AS reason_code, h.user_id, coalesce(h.verification_time, 0) AS verification_time
-    FROM (SELECT session_id, item_id FROM ai_inspection_results
-          UNION SELECT session_id, item_id FROM human_verification_results WHERE item_id IS NOT NULL) AS i
-    JOIN inspection_sessions s ON s.id = i.session_id
-    LEFT JOIN LATERAL (SELECT * FROM ai_inspection_results r WHERE r.session_id = i.session_id AND r.item_id = i.item_id
-                       ORDER BY r.image_id DESC, r.id DESC LIMIT 1) AS a ON true
-    LEFT JOIN LATERAL (SELECT * FROM human_verification_results r
-                       WHERE r.session_id = i.session_id AND r.item_id = i.item_id
-                       ORDER BY r.id DESC LIMIT 1) AS h ON true"""
+    FROM (SELECT DISTINCT ON (session_id, item_id) session_id, item_id, image_id, id, overall_result, sample_weight
+          FROM ai_inspection_results
+          ORDER BY session_id, item_id, image_id DESC, id DESC) AS a
+    FULL JOIN (SELECT DISTINCT ON (session_id, item_id) session_id, item_id, id, final_result, reason_code, user_id,
+                      verification_time
+               FROM human_verification_results WHERE item_id IS NOT NULL
+               ORDER BY session_id, item_id, id DESC) AS h USING (session_id, item_id)
+    JOIN inspection_sessions s ON s.id = session_id"""
 VERDICT_COLUMNS = """session_id, item_id, device_id, product_id, work_day, image_id, ai_result_id, ai_result, weight,
                      human_result_id, human_result, reason_code, user_id, verification_time"""
 CLOSED = """
