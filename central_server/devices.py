@@ -105,26 +105,13 @@ def hello_reply(request: HelloRequest, standing: devices.Standing) -> HelloReply
         )
     return HelloReply(
         protocol_version=version,
+        schema_version=SCHEMA_VERSION,
         server_epoch=standing.server_epoch,
         server_time=standing.server_time,
         device_last_seq=standing.last_seq,
         device_last_ack=standing.last_ack,
         heads={space: head for space, head in standing.heads.items() if space in VIEWS},
-        hints=_hints(request),
     )
-
-
-def _hints(request: HelloRequest) -> dict[str, str]:
-    device, server = request.schema_version, SCHEMA_VERSION
-    if device > server:
-        return {
-            "schema-newer": f"The device's schema is {device}, this server knows {server}: update the server."
-        }
-    if device < server:
-        return {
-            "schema-older": f"The device's schema is {device}, this server knows {server}: update the device."
-        }
-    return {}
 
 
 # ── secrets ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -91,18 +91,17 @@ def running_services(
         stack.callback(folders.close)
         cameras = Cameras(database, clock, config)
         stack.callback(cameras.close)
-        sync = Sync(
-            Parts(
-                config=config,
-                clock=clock,
-                database=database,
-                blobs=blobs,
-                arrivals=masters.arrivals,
-                events=events,
-                open_client=open_central or partial(_open_central, config),
-                sleep=time.sleep,
-            )
+        parts = Parts(
+            config=config,
+            clock=clock,
+            database=database,
+            blobs=blobs,
+            arrivals=masters.arrivals,
+            events=events,
+            open_client=open_central or partial(_open_central, config),
+            sleep=time.sleep,
         )
+        sync = Sync(parts)
         stack.callback(sync.close)
         meter, jobs = Meter(clock), Jobs(clock)
         events.subscribe(meter.heard)
@@ -130,7 +129,7 @@ def running_services(
             cameras=cameras,
             folders=folders,
             sync=sync,
-            bench=Bench(config, clock, database, blobs, masters.arrivals, sync, meter),
+            bench=Bench(parts, sync, meter),
             jobs=jobs,
             findings=upkeep.findings,
             check=upkeep.check,

@@ -69,12 +69,12 @@ class HelloReply(Message):
     """`device_last_ack` below the device's: the server was restored, push again what came after it."""
 
     protocol_version: int
+    schema_version: int
     server_epoch: Id
     server_time: str
     device_last_seq: Seq
     device_last_ack: Seq
     heads: dict[str, Seq]
-    hints: dict[str, str] = {}
 
 
 # ── push ────────────────────────────────────────────────────────────────────────────────────────────────

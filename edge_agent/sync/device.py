@@ -1,18 +1,18 @@
 """What this device knows of its standing with the server, and what a greeting or an answer says about it.
 
 Rules of this file:
-- Pure. The standing is stored under STATE with every acknowledged batch, in the same transaction.
+- Pure but for `standing_of` and `keep`. What follows from a standing is stored with it, in the same transaction.
 - The server counts a device's acknowledged batches; a count at or below ours is a server that went back in time.
 - Whatever is in doubt is sent again: the server knows what it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
 
 from edge_agent.clock import from_rfc3339
+from edge_agent.store import sync_states
 from sync_protocol.messages import HelloReply, PushReply
 
 STATE = "device"
@@ -24,7 +24,7 @@ class Standing:
     """`incarnation`: this life of the disk; `last_seq` and `last_ack`: the highest acknowledged under it.
 
     `lost_after_ack`: the server lost what it acknowledged after this batch, and it is not queued again yet.
-    `clock_offset_ms`: server time minus device time.
+    `clock_offset_ms`: server time minus device time. `server_schema`: of the rows the server knows; 0: not greeted yet.
     """
 
     incarnation: str
@@ -33,15 +33,18 @@ class Standing:
     last_ack: int = 0
     lost_after_ack: int | None = None
     clock_offset_ms: int = 0
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
+    server_schema: int = 0
 
 
-def read_standing(document: Mapping[str, Any]) -> Standing:
-    """As enrolment and answers stored it, also by another version."""
+def standing_of(reader: sqlite3.Connection) -> Standing:
+    """As it was kept last, also by another version. Only of a device that is enrolled."""
+    document = sync_states.get(reader, STATE)
     known = {field.name for field in fields(Standing)}
     return Standing(**{name: document[name] for name in known & document.keys()})
+
+
+def keep(tx: sqlite3.Connection, standing: Standing) -> None:
+    sync_states.put(tx, STATE, asdict(standing))
 
 
 def after_push(standing: Standing, reply: PushReply, last_seq: int) -> Standing:
@@ -69,7 +72,8 @@ def after_hello(standing: Standing, reply: HelloReply, queue_head: int, new_inca
     ):
         known = standing.last_ack if standing.lost_after_ack is None else standing.lost_after_ack
         standing = replace(standing, lost_after_ack=min(known, reply.device_last_ack))
-    return standing if standing.server_epoch else replace(standing, server_epoch=reply.server_epoch)
+    epoch = standing.server_epoch or reply.server_epoch
+    return replace(standing, server_epoch=epoch, server_schema=reply.schema_version)
 
 
 def forked(standing: Standing, new_incarnation: str) -> Standing:

@@ -90,7 +90,7 @@ def _note(tx: sqlite3.Connection, reply: EnrollReply, server: str, device_id: st
     settings.put(tx, KEY, asdict(made), made.enrolled_at)
     if not sync_states.get(tx, device.STATE):
         standing = Standing(clock.new_id(), reply.server_epoch)
-        sync_states.put(tx, device.STATE, standing.document())
+        device.keep(tx, standing)
     audit.append(tx, "sync.enrol", "device", device_id, {"server": server, "site": reply.site})
     return made
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from edge_agent import __version__
 from edge_agent.clock import Clock
@@ -58,7 +57,8 @@ class Hello:
 
     def step(self) -> bool:
         """Greets if it is time, or queues again one window of what the server lost. Raises SyncFailed."""
-        standing = self._standing()
+        with self._db.read() as reader:
+            standing = device.standing_of(reader)
         if standing.lost_after_ack is not None:
             return (
                 self._greet(standing) if self._restored is None else self._requeue(standing, self._restored)
@@ -76,7 +76,8 @@ class Hello:
         after = device.after_hello(standing, reply, head, self._clock.new_id())
         after = device.measured(after, reply.server_time, sent_s, self._clock.time())
         if after != standing:
-            self._store(after)
+            with self._db.write() as tx:
+                device.keep(tx, after)
         if after.incarnation != standing.incarnation:
             log.warning(
                 "the server knows more of this device than its disk: it goes on as %s", after.incarnation
@@ -108,7 +109,7 @@ class Hello:
             )
             if to is None:
                 after = device.restored(standing, reply.server_epoch, reply.device_last_ack)
-                sync_states.put(tx, device.STATE, after.document())
+                device.keep(tx, after)
                 for recheck in self._recheck:
                     recheck(tx)
         self._requeued_to = to or 0
@@ -117,12 +118,3 @@ class Hello:
             self._restored = None
             self.want()
         return True
-
-    def _standing(self) -> Standing:
-        with self._db.read() as reader:
-            return device.read_standing(sync_states.get(reader, device.STATE))
-
-    def _store(self, standing: Standing) -> None:
-        document: dict[str, Any] = standing.document()
-        with self._db.write() as tx:
-            sync_states.put(tx, device.STATE, document)

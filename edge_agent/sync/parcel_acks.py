@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from edge_agent.clock import Clock
 from edge_agent.errors import BadInput, Conflict
 from edge_agent.models import Actor
-from edge_agent.store import audit, outbox, sync_states, uploads
+from edge_agent.store import audit, outbox, uploads
 from edge_agent.store.database import Database, insert
 from edge_agent.store.outbox import SetAside
 from edge_agent.sync import device
@@ -69,17 +69,13 @@ def settle_ack(
 
 def _require_current(database: Database, ack: Acknowledgement, device_id: str) -> None:
     with database.read() as reader:
-        standing = _standing(reader)
+        standing = device.standing_of(reader)
     if ack.device_id != device_id or standing.server_epoch not in ("", ack.server_epoch):
         raise Conflict(
             "The server was restored from a backup since it wrote this answer.",
             code="ack-outdated",
             hint="Write the queue again (`edge-agent sync export`) and bring it; nothing is doubled by that.",
         )
-
-
-def _standing(reader: sqlite3.Connection) -> Standing:
-    return device.read_standing(sync_states.get(reader, device.STATE))
 
 
 def _settle_batch(
@@ -93,8 +89,8 @@ def _settle_batch(
     outbox.set_aside(tx, _dead(settlement), now)
     for op, result in settlement.superseded:
         insert(tx, "conflict_log", conflict_of(op, result, clock.new_id(), now))
-    after = counted(_standing(tx), ack.incarnation, reply.ack, max(done, default=0))
-    sync_states.put(tx, device.STATE, after.document())
+    after = counted(device.standing_of(tx), ack.incarnation, reply.ack, max(done, default=0))
+    device.keep(tx, after)
     settled.settled += len(done)
     settled.refused += len(settlement.dead)
     settled.waiting += len(settlement.deferred)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edge_agent.clock import Clock, to_rfc3339
-from edge_agent.store import outbox, sync_states
+from edge_agent.store import outbox
 from edge_agent.store.database import Database, insert
 from edge_agent.store.outbox import SetAside
 from edge_agent.sync import backoff, device
@@ -96,7 +96,7 @@ class PushLane:
     def _claim(self) -> tuple[Standing, Claimed, bool]:
         """The standing, the next entries, and whether those after them are ready too."""
         with self._db.snapshot() as reader:
-            standing = device.read_standing(sync_states.get(reader, device.STATE))
+            standing = device.standing_of(reader)
             heads = outbox.heads(reader)
             ids = outbox.oldest_ready(reader, [head.priority for head in heads], self._pace.rows + 1)
             first = overtaking(heads)
@@ -131,7 +131,7 @@ class PushLane:
     def _settle(self, request: PushRequest, reply: PushReply) -> None:
         settlement = settle(request.ops, reply.results)
         with self._db.write() as tx:
-            standing = device.read_standing(sync_states.get(tx, device.STATE))
+            standing = device.standing_of(tx)
             now = self._clock.now()
             done = [op.seq for op in settlement.done]
             if done:
@@ -140,7 +140,7 @@ class PushLane:
             for op, result in settlement.superseded:
                 insert(tx, "conflict_log", conflict_of(op, result, self._clock.new_id(), now))
             after = device.after_push(standing, reply, max(done, default=0))
-            sync_states.put(tx, device.STATE, after.document())
+            device.keep(tx, after)
         if settlement.dead:
             log.warning("the server refused %d entries; the first: %s", *_told(settlement))
 
@@ -184,9 +184,9 @@ class PushLane:
 
     def _take_new_incarnation(self) -> str:
         with self._db.write() as tx:
-            standing = device.read_standing(sync_states.get(tx, device.STATE))
+            standing = device.standing_of(tx)
             fresh = device.forked(standing, self._clock.new_id())
-            sync_states.put(tx, device.STATE, fresh.document())
+            device.keep(tx, fresh)
         log.warning("another disk uses this device's identity; this one goes on as %s", fresh.incarnation)
         return fresh.incarnation
 

@@ -78,7 +78,7 @@ class Sync:
             if enrolment.read(reader) is None:
                 return []
             states = {name: read_state(sync_states.get(reader, f"lane:{name}")) for name in LANES}
-            standing = device.read_standing(sync_states.get(reader, device.STATE))
+            standing = device.standing_of(reader)
             heads = outbox.heads(reader)
         began_s = self._last_pass_s
         watched = Watched(
@@ -86,6 +86,7 @@ class Sync:
             states=states,
             heads=heads,
             clock_offset_ms=standing.clock_offset_ms,
+            server_schema=standing.server_schema,
             idle_s=None if began_s is None else parts.clock.monotonic() - began_s,
             paused_at=self.paused_at(),
         )

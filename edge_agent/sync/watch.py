@@ -15,6 +15,7 @@ from edge_agent.models import Finding, Severity
 from edge_agent.store.outbox import Head
 from edge_agent.sync.backoff import CAP_S, breaker
 from edge_agent.sync.lane import Kind, LaneState
+from sync_protocol.version import SCHEMA_VERSION
 
 URGENT_PRIORITY = 100
 URGENT_S, OTHER_S = 15 * 60.0, 2 * 3600.0
@@ -24,13 +25,14 @@ SUBJECT = "synchronisation"
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """`heads`: the oldest ready entry of each priority. `idle_s`: since the last pass began; None while passes are
-    not made by schedule. `paused_at`: since when a person wants no passes."""
+    """`heads`: the oldest ready entry of each priority. `server_schema`: 0 before the first greeting. `idle_s`: since
+    the last pass began; None while passes are not made by schedule. `paused_at`: since when a person wants none."""
 
     now_s: float
     states: Mapping[str, LaneState]
     heads: Sequence[Head]
     clock_offset_ms: int
+    server_schema: int
     idle_s: float | None
     paused_at: str | None
 
@@ -47,6 +49,7 @@ def findings(watched: Watched) -> Iterator[Finding]:
             "Resume it when the reason is gone.",
         )
         return
+    yield from _schema(watched.server_schema)
     for name, state in sorted(watched.states.items()):
         yield from _lane(name, state, watched.now_s)
     yield from _late(watched)
@@ -64,6 +67,20 @@ def _clock(watched: Watched) -> Iterator[Finding]:
         "wall clock",
         f"It is {minutes:.0f} minutes {side} the server's. Conflicts are decided rightly all the same.",
         "Set the clock and its time zone, and let it follow a time server.",
+    )
+
+
+def _schema(server_schema: int) -> Iterator[Finding]:
+    if server_schema in (0, SCHEMA_VERSION):
+        return
+    older = "this agent" if server_schema > SCHEMA_VERSION else "the central server"
+    yield Finding(
+        "sync-schema-differs",
+        Severity.WARNING,
+        SUBJECT,
+        f"The server's rows are of version {server_schema}, this agent's of {SCHEMA_VERSION}: what the older one does "
+        "not know waits.",
+        f"Update {older}; nothing is lost meanwhile.",
     )
 
 

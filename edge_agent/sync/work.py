@@ -7,28 +7,23 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.blobs import Blobs
-from edge_agent.clock import Clock
-from edge_agent.config import Config
 from edge_agent.models import Actor
-from edge_agent.store import queue, settings, sync_states, vitals
-from edge_agent.store.database import Database
+from edge_agent.store import queue, settings, vitals
 from edge_agent.sync import device, enrolment
 from edge_agent.sync.jobs import Cancelled, Progress, Report, Work
 from edge_agent.sync.pace import Meter, Sent
+from edge_agent.sync.parts import Parts
 from sync_protocol.parcels import token_sha256
 
 if TYPE_CHECKING:
-    from edge_agent.masters.arrivals import Arrivals
     from edge_agent.sync.parcel_acks import Settled
     from edge_agent.sync.parcels import Sender
-    from edge_agent.sync.repair import Repair, RepairReport
+    from edge_agent.sync.repair import RepairReport
     from edge_agent.sync.sync import Sync
     from edge_agent.sync.verify import Difference, VerifyReport
 
@@ -40,15 +35,9 @@ DIFFERENCES_TOLD = 1000
 class Bench:
     """What the work is done with."""
 
-    config: Config
-    clock: Clock
-    database: Database
-    blobs: Blobs
-    arrivals: Arrivals
+    parts: Parts
     sync: Sync
     meter: Meter
-
-    # ── a pass ──────────────────────────────────────────────────────────────────────────────────────────
 
     def drain(self, report: Report) -> Mapping[str, Any]:
         """One whole pass now. Raises Conflict (`not-enrolled`, `sync-paused`), SyncFailed once all was tried."""
@@ -59,55 +48,28 @@ class Bench:
             raise failure
         return watch.result()
 
-    # ── comparing and mending ───────────────────────────────────────────────────────────────────────────
-
     def verify(self, *, deep: bool) -> Work:
         """Compares both sides and changes nothing. The work raises Conflict (`not-enrolled`), SyncFailed."""
-        return lambda report: told_verify(self._verified(report, deep=deep))
+        return lambda report: told_verify(self.sync.verify(deep=deep, progress=_stepwise(report)))
 
     def repair(self, *, dry_run: bool) -> Work:
         """Mends what differs, or says what it would do. The work raises as `verify`."""
-
-        def work(report: Report) -> Mapping[str, Any]:
-            found = self._verified(report, deep=True)
-            with self._mending() as repair:
-                return told_repair(repair.run(found, dry_run=dry_run, progress=_stepwise(report)))
-
-        return work
+        return lambda report: told_repair(
+            self.sync.repair(deep=True, dry_run=dry_run, progress=_stepwise(report))
+        )
 
     def resync(self, tables: Sequence[str] | None) -> Work:
         """Begins again with these tables (None: all); nothing unsent is discarded. Raises BadInput
         (`unknown-table`); the work raises as `verify`."""
-        from edge_agent.sync.repair import require_tables, resync
+        from edge_agent.sync.repair import require_tables
 
         require_tables(tables or ())
 
         def work(report: Report) -> Mapping[str, Any]:
-            found = self._verified(report, deep=True, tables=tables)
-            with self._mending() as repair:
-                done = resync(self.database, repair, tables, found, progress=_stepwise(report))
-            self.sync.wake()
+            done = self.sync.resync(tables, progress=_stepwise(report))
             return {"spaces": list(done.spaces), **told_repair(done.repair)}
 
         return work
-
-    def _verified(self, report: Report, *, deep: bool, tables: Sequence[str] | None = None) -> VerifyReport:
-        from edge_agent.sync.verify import Verification
-
-        server, place = self.sync.link().central, self.config.data_dir
-        progress = _stepwise(report)
-        return Verification(self.database, server, place, deep=deep, tables=tables, progress=progress).run()
-
-    @contextmanager
-    def _mending(self) -> Iterator[Repair]:
-        """While the block runs, no pass is made: two that apply the same rows would only hinder each other."""
-        from edge_agent.sync.downloads import Downloads
-        from edge_agent.sync.repair import Repair
-
-        link = self.sync.link()
-        downloads = Downloads(self.config.data_dir, link.central)
-        with link.rows.at_rest():
-            yield Repair(self.database, link.central, self.arrivals, downloads, self.clock)
 
     # ── on a stick ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,11 +77,12 @@ class Bench:
         """The unsent queue as a file. Raises BadInput (`export-file`), Conflict (`not-enrolled`)."""
         from edge_agent.sync import parcels
 
-        if not file.is_absolute() or file.is_relative_to(self.config.data_dir):
+        parts = self.parts
+        if not file.is_absolute() or file.is_relative_to(parts.config.data_dir):
             raise parcels.unusable(f"{file} is no absolute path outside the data directory.")
         parcels.require_free(file)
         sender = self.sender()
-        place = (self.database, self.blobs, self.clock, sender, file, actor)
+        place = (parts.database, parts.blobs, parts.clock, sender, file, actor)
         return lambda report: parcels.export(*place, report)
 
     def settle_ack(self, data: bytes, actor: Actor) -> Settled:
@@ -127,17 +90,19 @@ class Bench:
         from edge_agent.sync.parcel_acks import settle_ack
 
         sender = self.sender()
-        return settle_ack(self.database, self.clock, sender.device_id, sender.token_sha256, data, actor)
+        return settle_ack(
+            self.parts.database, self.parts.clock, sender.device_id, sender.token_sha256, data, actor
+        )
 
     def sender(self) -> Sender:
         """This device as its parcels name it. Raises Conflict (`not-enrolled`)."""
         from edge_agent.sync.parcels import Sender
 
-        token = enrolment.read_token(self.config.data_dir)
-        with self.database.snapshot() as reader:
+        token = enrolment.read_token(self.parts.config.data_dir)
+        with self.parts.database.snapshot() as reader:
             if not token or enrolment.read(reader) is None:
                 raise enrolment.not_enrolled()
-            standing = device.read_standing(sync_states.get(reader, device.STATE))
+            standing = device.standing_of(reader)
             device_id = str(settings.get(reader, "device.id"))
         return Sender(device_id, token_sha256(token), standing)
 
@@ -179,14 +144,14 @@ class _Watch:
 
     def __init__(self, bench: Bench, report: Report) -> None:
         self._bench, self._report = bench, report
-        with bench.database.snapshot() as reader:
+        with bench.parts.database.snapshot() as reader:
             self._rows, self._bytes = queue.count_ready(reader), queue.bytes_not_uploaded(reader)
         self._begun = bench.meter.total
         self._looked_s = float("-inf")
         self._is_stopped = False
 
     def is_to_stop(self) -> bool:
-        if not self._is_stopped and self._bench.clock.monotonic() - self._looked_s >= LOOK_S:
+        if not self._is_stopped and self._bench.parts.clock.monotonic() - self._looked_s >= LOOK_S:
             try:
                 self.look()
             except Cancelled:
@@ -198,7 +163,7 @@ class _Watch:
         bench, sent = self._bench, self._sent
         self._looked_s = sent.at_s
         pace = bench.meter.pace(max(0, self._rows - sent.rows), max(0, self._bytes - sent.bytes))
-        with bench.database.read() as reader:
+        with bench.parts.database.read() as reader:
             oldest_at = vitals.oldest_unsynced_at(reader)
         self._report(
             Progress(
@@ -216,7 +181,7 @@ class _Watch:
 
     def result(self) -> dict[str, Any]:
         """What went out, and what could not: waiting for another attempt, held, or only here."""
-        with self._bench.database.snapshot() as reader:
+        with self._bench.parts.database.snapshot() as reader:
             lanes, images = queue.lanes(reader), queue.images_waiting(reader)
         return {
             "rows": self._sent.rows,

@@ -22,7 +22,7 @@ from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
-from edge_agent.store import pulled, sync_states
+from edge_agent.store import pulled
 from edge_agent.store.database import insert
 from edge_agent.store.schema import open_database
 from edge_agent.sync import device
@@ -75,7 +75,7 @@ class Site:
         self.push = PushLane(self.db, self.central, self.clock, lambda kind, facts: None)
         self.repair = Repair(self.db, self.central, self.masters.arrivals, downloads, self.clock)
         with self.db.write() as tx:
-            sync_states.put(tx, device.STATE, device.Standing(incarnation).document())
+            device.keep(tx, device.Standing(incarnation))
 
     def close(self) -> None:
         self.db.close()

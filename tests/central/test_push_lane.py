@@ -17,7 +17,7 @@ from central_server.devices import issue_code
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
 from edge_agent.models import Actor
-from edge_agent.store import settings, sync_states
+from edge_agent.store import settings
 from edge_agent.store.soundness import queue_faults
 from edge_agent.sync import device, enrolment
 from edge_agent.sync.device import Standing
@@ -87,7 +87,7 @@ class Agent:
 
     def standing(self) -> Standing:
         with self.store.database.read() as reader:
-            return device.read_standing(sync_states.get(reader, device.STATE))
+            return device.standing_of(reader)
 
     def require_all_arrived(self) -> None:
         """Every entry is acknowledged, and the server has every row, once, as it was frozen last."""

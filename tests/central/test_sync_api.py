@@ -65,7 +65,7 @@ def page_of(caller: Caller, cursor: int, epoch: str, **query: Any) -> Page:
 def test_hello_says_what_the_server_has(caller: Caller, device: Device) -> None:
     device.store.inspect()
     first = hello_of(caller.hello())
-    assert (first.device_last_seq, first.device_last_ack, first.hints) == (0, 0, {})
+    assert (first.device_last_seq, first.device_last_ack) == (0, 0)
     assert first.heads.keys() == {"masters", "decisions"}
     ops = device.outbox()
     ack = caller.pushed(ops).ack
@@ -97,9 +97,9 @@ def test_without_a_common_version_the_device_stops(caller: Caller, theirs: tuple
     assert (problem.code, problem.retryable, problem.scope) == ("protocol-unknown", False, "device")
 
 
-@pytest.mark.parametrize(("schema", "hint"), [(2, "schema-newer"), (0, "schema-older")])
-def test_another_schema_is_a_hint_only(caller: Caller, schema: int, hint: str) -> None:
-    assert hello_of(caller.hello(schema_version=schema)).hints.keys() == {hint}
+@pytest.mark.parametrize("schema", [2, 0])
+def test_another_schema_is_greeted_and_told_ours(caller: Caller, schema: int) -> None:
+    assert hello_of(caller.hello(schema_version=schema)).schema_version == 1
 
 
 def test_a_newer_device_may_say_more(caller: Caller) -> None:

@@ -65,6 +65,7 @@ class ReferenceServer:
         mine = [seq for incarnation, seq in self.seqs if incarnation == request.incarnation]
         return HelloReply(
             protocol_version=1,
+            schema_version=1,
             server_epoch=self.epoch,
             server_time=self.clock.now(),
             device_last_seq=max(mine, default=0),

@@ -45,6 +45,7 @@ HELLO = HelloRequest(
 )
 ANSWER = HelloReply(
     protocol_version=1,
+    schema_version=1,
     server_epoch=ID,
     server_time="2026-11-23T12:00:00.000Z",
     device_last_seq=0,

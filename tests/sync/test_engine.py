@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.clock import Clock
 from edge_agent.errors import Unavailable
-from edge_agent.store import outbox, sync_states
+from edge_agent.store import outbox
 from edge_agent.sync import device
 from edge_agent.sync.backoff import BREAKS_AFTER, breaker
 from edge_agent.sync.device import Standing
@@ -50,7 +50,7 @@ class Site:
         self.rechecked: list[bool] = []
         self.heads: list[tuple[dict[str, int], str]] = []
         with store.database.write() as tx:
-            sync_states.put(tx, device.STATE, Standing(store.clock.new_id(), EPOCH).document())
+            device.keep(tx, Standing(store.clock.new_id(), EPOCH))
         self.restart()
 
     def restart(self) -> None:
@@ -72,7 +72,7 @@ class Site:
 
     def standing(self) -> Standing:
         with self.store.database.read() as reader:
-            return device.read_standing(sync_states.get(reader, device.STATE))
+            return device.standing_of(reader)
 
     def unsent(self) -> int:
         with self.store.database.read() as reader:
@@ -109,6 +109,7 @@ def test_a_pass_greets_and_sends_everything(site: Site) -> None:
     assert (report.failures, report.has_more, site.unsent()) == ({}, False, 0)
     assert site.server.requests[0] == "/sync/hello"
     assert site.heads == [({"masters": 0}, EPOCH)]
+    assert site.standing().server_schema == 1
 
 
 def test_a_fresh_greeting_is_not_repeated_until_wanted(site: Site) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from edge_agent.errors import BadInput, Conflict, Unavailable
 from edge_agent.models import Actor
-from edge_agent.store import audit, dead, sync_states
+from edge_agent.store import audit, dead
 from edge_agent.store.soundness import queue_faults
 from edge_agent.sync import device, parcels
-from edge_agent.sync.device import Standing, read_standing
+from edge_agent.sync.device import Standing
 from edge_agent.sync.jobs import Cancelled, Progress
 from edge_agent.sync.parcel_acks import Settled, settle_ack
 from edge_agent.sync.parcels import Sender
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store(tmp_path / "data")
     opened.add_masters()
     with opened.database.write() as tx:
-        sync_states.put(tx, device.STATE, SENDER.standing.document())
+        device.keep(tx, SENDER.standing)
     yield opened
     opened.close()
 
@@ -263,7 +263,7 @@ def test_the_answer_settles_what_it_names_and_nothing_made_since(
     assert settled(store, data) == Settled(settled=len(old), images=1)
     assert waiting(store) == [number + old[-1] for number in old]
     with store.database.read() as reader:
-        standing = read_standing(sync_states.get(reader, device.STATE))
+        standing = device.standing_of(reader)
         [left] = reader.execute("SELECT count(*) FROM inspection_images WHERE uploaded_at IS NULL").fetchone()
         row = reader.execute("SELECT ack, incarnation FROM sync_queue WHERE id = 1").fetchone()
     assert (standing.last_ack, standing.last_seq, left) == (1, old[-1], 1)
@@ -275,10 +275,10 @@ def test_an_old_answer_never_makes_a_count_go_back(store: Store, stick: Path, ex
     store.inspect()
     export()
     with store.database.write() as tx:
-        sync_states.put(tx, device.STATE, Standing(INCARNATION, EPOCH, last_seq=900, last_ack=30).document())
+        device.keep(tx, Standing(INCARNATION, EPOCH, last_seq=900, last_ack=30))
     settled(store, ack_of(stick / "queue.zip"))
     with store.database.read() as reader:
-        standing = read_standing(sync_states.get(reader, device.STATE))
+        standing = device.standing_of(reader)
     assert (standing.last_seq, standing.last_ack, standing.lost_after_ack) == (900, 30, None)
 
 

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from edge_agent.clock import Clock, to_rfc3339
-from edge_agent.store import sync_states
 from edge_agent.sync import device
 from edge_agent.sync.device import Standing
 from edge_agent.sync.lane import Kind, SyncFailed
@@ -42,7 +41,7 @@ class Site:
         self.lane = self.new_lane()
         with store.database.write() as tx:
             standing = Standing(store.clock.new_id(), EPOCH)
-            sync_states.put(tx, device.STATE, standing.document())
+            device.keep(tx, standing)
 
     def new_lane(self) -> PushLane:
         """As after a restart."""
@@ -70,7 +69,7 @@ class Site:
 
     def standing(self) -> Standing:
         with self.store.database.read() as reader:
-            return device.read_standing(sync_states.get(reader, device.STATE))
+            return device.standing_of(reader)
 
     def later(self, seconds: float) -> None:
         self.store.time.now += seconds

@@ -12,9 +12,10 @@ from edge_agent.store.outbox import Head
 from edge_agent.sync.backoff import BREAKS_AFTER, CAP_S, after_failure, after_success
 from edge_agent.sync.lane import Kind, LaneState, SyncFailed
 from edge_agent.sync.watch import CLOCK_OFF_MS, OTHER_S, URGENT_S, Watched, findings
+from sync_protocol.version import SCHEMA_VERSION
 
 NOW_S = 1_795_435_200.0
-WELL = Watched(NOW_S, {"push": after_success(LaneState(), NOW_S)}, [], 0, 5.0, None)
+WELL = Watched(NOW_S, {"push": after_success(LaneState(), NOW_S)}, [], 0, SCHEMA_VERSION, 5.0, None)
 
 
 def failing(kind: Kind, code: str, times: int = BREAKS_AFTER) -> dict[str, LaneState]:
@@ -49,6 +50,8 @@ def test_all_is_well() -> None:
         ({"idle_s": 2 * CAP_S + 1}, "sync-stalled"),
         ({"clock_offset_ms": CLOCK_OFF_MS + 1}, "sync-clock-off"),
         ({"clock_offset_ms": -CLOCK_OFF_MS - 1}, "sync-clock-off"),
+        ({"server_schema": SCHEMA_VERSION + 1}, "sync-schema-differs"),
+        ({"server_schema": SCHEMA_VERSION - 1 or -1}, "sync-schema-differs"),
         ({"paused_at": "2026-11-23T12:00:00.000Z"}, "sync-paused"),
     ],
 )
@@ -63,6 +66,7 @@ def test_what_is_wrong_is_said_once(changed: dict[str, Any], code: str) -> None:
         {"states": failing(Kind.OFFLINE, "server-unreachable", 100)},
         {"heads": [head(100, URGENT_S - 1), head(50, OTHER_S - 1)]},
         {"idle_s": 2 * CAP_S},
+        {"server_schema": 0},
         {"clock_offset_ms": CLOCK_OFF_MS},
     ],
 )

@@ -154,6 +154,7 @@ def test_rows_come_back_whole(changes: tuple[Change, ...]) -> None:
 def test_other_messages_travel_as_they_are() -> None:
     reply = HelloReply(
         protocol_version=1,
+        schema_version=1,
         server_epoch=ONE.batch_id,
         server_time="2026-11-23T00:00:00.000Z",
         device_last_seq=1,
