@@ -66,9 +66,7 @@ def _shrunk(path: Path) -> bytes:
 
 def _draw_thumbnail(has: Services, image: Image) -> None:
     job = Job(
-        job_id=has.clock.new_id(),
         picture=has.blobs.path_of(image.file_path),
-        mime_type=image.mime_type,
         plan=None,
         criteria={},
         scan={},

@@ -4,7 +4,8 @@ Rules of this file:
 - The pipe to the daemon is a private copy of standard output; whatever prints (native code too) goes
   to standard error and cannot corrupt an answer.
 - One thread reads, so that the end of the input (the daemon is gone) ends the process at once, even in
-  the middle of a network's run. One thread works, in the order asked.
+  the middle of a network's run. One thread works, in the order asked; one tells the daemon meanwhile that
+  the picture has decoded: waking the daemon cost the verdict up to a millisecond.
 - Pictures are drawn between jobs: they wait while somebody waits for a verdict, but never pile up
   beyond `MAX_DRAWINGS` or `MAX_DRAWING_BYTES`. None is dropped but thumbnails, which are made again when
   somebody asks for them.
@@ -38,22 +39,41 @@ PR_SET_PDEATHSIG = 1
 
 
 class Channel:
-    """The way back to the daemon."""
+    """The way back to the daemon. Answers leave in the order in which they were given."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._kept = b""
+        self._kept: deque[bytes] = deque()
+        self._writing = threading.Lock()
+        self._is_told = threading.Semaphore(0)
+
+    def start(self) -> None:
+        threading.Thread(target=self._tell, name="tell", daemon=True).start()
 
     def send(self, serial: int, event: str, **fields: object) -> None:
         """One answer; raises ValueError for what is not JSON and OSError when the daemon is gone."""
         self.keep(serial, event, **fields)
-        lines, self._kept = memoryview(self._kept), b""
-        while lines:
-            lines = lines[os.write(self._descriptor, lines) :]
+        self._flush()
+
+    def tell(self, serial: int, event: str, **fields: object) -> None:
+        """One answer that the caller need not see off: another thread writes it while this one works on."""
+        self.keep(serial, event, **fields)
+        self._is_told.release()
 
     def keep(self, serial: int, event: str, **fields: object) -> None:
         """An answer nobody waits for: it goes with the next one."""
-        self._kept += encode({"id": serial, "event": event, **fields})
+        self._kept.append(encode({"id": serial, "event": event, **fields}))
+
+    def _tell(self) -> None:
+        with contextlib.suppress(OSError):  # the daemon is gone, and so are we
+            while self._is_told.acquire():
+                self._flush()
+
+    def _flush(self) -> None:
+        with self._writing:
+            lines = memoryview(b"".join(self._kept.popleft() for _ in range(len(self._kept))))
+            while lines:
+                lines = lines[os.write(self._descriptor, lines) :]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache-dir", type=Path)
     options = parser.parse_args(arguments)
     channel = Channel(_take_output())
+    channel.start()
     _leave_signals_to_the_daemon()
     inbox: SimpleQueue[Message] = SimpleQueue()
     threading.Thread(target=_receive, args=(inbox,), daemon=True).start()
@@ -137,7 +158,7 @@ def _answer(message: Message, channel: Channel, bench: Workbench) -> Drawing | N
             channel.send(serial, "configured", faults=bench.configure(message))
         elif message["op"] == "job":
             pixels = bench.decode_job(message)
-            channel.send(serial, "decoded", width_px=pixels.shape[1], height_px=pixels.shape[0])
+            channel.tell(serial, "decoded", width_px=pixels.shape[1], height_px=pixels.shape[0])
             result, drawing = bench.judge(serial, pixels, message)
             channel.send(serial, "result", result=result)
             return drawing

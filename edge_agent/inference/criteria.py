@@ -10,6 +10,8 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -24,7 +26,7 @@ from pydantic import (
 )
 
 from edge_agent.errors import BadDefinition, Problem
-from edge_agent.inference.documents import pointer_of, problems_of, validated
+from edge_agent.inference.documents import pointer_of, problems_of, sha256_of, validated
 from edge_agent.inference.steps.parameters import CodeFormat, Fraction, Label
 
 MAX_TEXT = 128
@@ -257,6 +259,26 @@ def parse_criteria(
     if problems or criteria is None:
         raise BadDefinition(f"the criteria have {len(problems)} problem(s)", problems)
     return criteria
+
+
+class ReadCriteria:
+    """One criteria document, read when it is first needed."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = dict(document)
+
+    @cached_property
+    def criteria(self) -> Criteria:
+        """Raises BadDefinition."""
+        return parse_criteria(self._document)
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """Of the canonical form; None for what has none (the judge refuses it)."""
+        try:
+            return sha256_of(self._document)
+        except BadDefinition:
+            return None
 
 
 def ways_to_match(pattern: str) -> int:

@@ -38,9 +38,7 @@ class Job:
     `derived` is a path prefix for `.thumbnail.jpg`, `.overlay.jpg`, `.heatmap.jpg`; None makes none.
     """
 
-    job_id: str
     picture: Path | bytes
-    mime_type: str
     plan: PlanRef | None
     criteria: Mapping[str, Any]
     scan: Mapping[str, str]
@@ -126,7 +124,6 @@ def job_message(job: Job) -> Message:
     return {
         "op": "job",
         "path": str(job.picture) if isinstance(job.picture, Path) else None,
-        "mime_type": job.mime_type,
         "plan_sha256": job.plan.sha256 if job.plan else None,
         "criteria": job.criteria,
         "scan": job.scan,

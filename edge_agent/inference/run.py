@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.errors import AgentError, InferenceFailed
-from edge_agent.inference.documents import sha256_of
+from edge_agent.inference.criteria import ReadCriteria
 from edge_agent.inference.plan import ModelKey, Plan, PlannedStep, Source
 from edge_agent.inference.report import listed, summary, unsound
 from edge_agent.inference.steps.base import Environment, Located, TextReader, failed
@@ -38,13 +38,16 @@ def run(
     monotonic: Callable[[], float],
     render: bool = True,
     text_reader: Callable[[], TextReader] = load_text_reader,
+    read_criteria: Callable[[Mapping[str, Any]], ReadCriteria] = ReadCriteria,
 ) -> RunResult:
     """The result of `plan` on a photograph (H×W×3 BGR or H×W gray, uint8). Never raises for what a step does.
 
     `assets` gives a template's pixels by its sha256 (hex). `render` False: `pictures` draws nothing.
     `text_reader` gives the OCR engine when a step needs it; pass a cached one, loading takes about a second.
+    `read_criteria` may give those it has read before.
     """
-    return _Run(plan, Environment(context, models, assets, text_reader), monotonic).result(pixels, render)
+    env = Environment(context, read_criteria(context.criteria), models, assets, text_reader)
+    return _Run(plan, env, monotonic).result(pixels, render)
 
 
 class _Run:
@@ -139,7 +142,7 @@ class _Run:
         return {
             "schema": "result/1",
             "pipeline": {"code": plan.code, "version": plan.version, "sha256": plan.sha256},
-            "criteria_sha256": _identity(self.env.context.criteria),
+            "criteria_sha256": self.env.criteria.sha256,
             "verdict": {"result": str(verdict.result), "confidence": round(verdict.confidence, 6)},
             "reasons": [dict(reason) for reason in verdict.reasons],
             "steps": self.steps,
@@ -178,11 +181,3 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
 def _error_verdict(error: AgentError, step: str | None) -> Verdict:
     reason = {"code": error.code_, "step": step, "detail": error.detail, "hint": error.hint_}
     return Verdict(AiResult.ERROR, 0.0, (reason,))
-
-
-def _identity(criteria: Mapping[str, Any]) -> str | None:
-    """sha256 of the criteria; None for what has none (the judge has refused it)."""
-    try:
-        return sha256_of(dict(criteria))
-    except AgentError:
-        return None

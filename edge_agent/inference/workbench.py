@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import cv2
 
 from edge_agent.errors import AgentError, BadDefinition, InferenceFailed
 from edge_agent.images import decode, probe
+from edge_agent.inference.criteria import ReadCriteria
 from edge_agent.inference.definition import compile_pipeline
 from edge_agent.inference.package import read_package
 from edge_agent.inference.pictures import write_pictures
@@ -31,9 +33,10 @@ from edge_agent.inference.runtime import PROVIDER, OnnxModel, load_model
 from edge_agent.inference.steps.base import TextReader
 from edge_agent.inference.steps.reading import load_text_reader
 from edge_agent.inference.values import Calibration, Pictures, Pixels, RunContext, RunResult
-from edge_agent.inference.wire import Message
+from edge_agent.inference.wire import Message, encode
 
 MAX_DEFINITIONS = 256
+MAX_CRITERIA = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Workbench:
         self._templates: dict[str, Pixels] = {}
         self._definitions: OrderedDict[str, str] = OrderedDict()
         self._plans: dict[str, Plan] = {}
+        self._criteria: OrderedDict[bytes, ReadCriteria] = OrderedDict()
 
     def configure(self, message: Message) -> list[list[str]]:
         """Takes over models and assets; the packages that cannot be loaded, as [name, version, why]."""
@@ -138,7 +142,17 @@ class Workbench:
             monotonic=monotonic,
             render=message["derived"] is not None,
             text_reader=lambda: self._text_reader,
+            read_criteria=self._read_criteria,
         )
+
+    def _read_criteria(self, document: Mapping[str, Any]) -> ReadCriteria:
+        """Those of an item, which come with each of its pictures, are read once."""
+        key = encode(document)
+        if key not in self._criteria:
+            self._criteria[key] = ReadCriteria(document)
+            if len(self._criteria) > MAX_CRITERIA:
+                self._criteria.popitem(last=False)
+        return self._criteria[key]
 
     def _learn(self, sha256: str, definition: str) -> None:
         """Keeps a pipeline's definition; the daemon sends it the first time, and again after a while."""

@@ -108,7 +108,6 @@ class DroppedFiles:
         }
         capture = Capture(
             data=file.data,
-            sha256=file.sha256,
             info=file.info,
             item=item,
             scan=scan,
@@ -116,6 +115,7 @@ class DroppedFiles:
             origin=file.name,
             actor=AGENT,
             place=place,
+            sha256=file.sha256,
         )
         return self._intake.begin(capture)
 
@@ -135,7 +135,7 @@ class DroppedFiles:
 
     def _placement(
         self, reader: sqlite3.Connection, file: DroppedFile, product: Product, items: list[Item]
-    ) -> tuple[SnapshotItem, Callable[[sqlite3.Connection], Session]]:
+    ) -> tuple[SnapshotItem, Callable[[sqlite3.Connection, str], Session]]:
         item = next((item for item in items if item.item_code == file.item_code), None)
         if item is None:
             raise NotFound(
@@ -151,8 +151,8 @@ class DroppedFiles:
                 hint="Scan the product to start its session, then retry the file from the quarantine.",
             )
 
-        def place(tx: sqlite3.Connection) -> Session:
-            _refuse_known(tx, file.sha256)
+        def place(tx: sqlite3.Connection, sha256: str) -> Session:
+            _refuse_known(tx, sha256)
             session = find_open(tx, file, product)
             return session or self._make_session(tx, file, product, items)
 

@@ -73,21 +73,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Bytes on their way in, and what they show.
+    """Bytes on their way in, and what they show. `sha256` where it is known already.
 
-    `place` answers, inside the transaction that writes the row, to which session the image belongs; it
-    raises AgentError before it writes anything if there is none.
+    `place(tx, sha256)` answers, inside the transaction that writes the row, to which session the image of these
+    bytes belongs; it raises AgentError before it writes anything if there is none.
     """
 
     data: bytes
-    sha256: str
     info: ImageInfo
     item: SnapshotItem
     scan: Mapping[str, str]
     source: ImageSource
     origin: str
     actor: Actor
-    place: Callable[[sqlite3.Connection], Session]
+    place: Callable[[sqlite3.Connection, str], Session]
+    sha256: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +97,7 @@ class InFlight:
     capture: Capture
     staged: Staged
     run: Run
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,24 +163,31 @@ class Intake:
         Conflict (`session-closed`), Unavailable; then nothing was stored.
         """
         info = self.probe(data, origin)
-        sha256 = hashlib.sha256(data).hexdigest()
-        with self._db.snapshot() as reader:
+        with self._db.read() as reader:
             session, target = self._open(reader, session_id)
-            item = item_of(session, item_id)
-            if known := images.same_image(reader, session_id, item_id, sha256):
-                verdict: Future[AiInspection | None] = Future()
-                verdict.set_result(results.latest_ai_result(reader, known.id))
-                return Added(known, verdict, is_duplicate=True)
 
-        def place(tx: sqlite3.Connection) -> Session:
+        def place(tx: sqlite3.Connection, sha256: str) -> Session:
+            if same := images.same_image(tx, session_id, item_id, sha256):
+                raise Conflict("These bytes were taken before.", code="duplicate-image", image_id=same.id)
             unchanged = sessions.version_of(tx, session_id) == session.version
             return session if unchanged else open_session(tx, session_id)[0]
 
-        capture = Capture(data, sha256, info, item, scan_facts(target), source, origin, actor, place)
+        item = item_of(session, item_id)
+        capture = Capture(data, info, item, scan_facts(target), source, origin, actor, place)
         [added] = self.finish([self.begin(capture)])
-        if isinstance(added, AgentError):
-            raise added
-        return added
+        if not isinstance(added, AgentError):
+            return added
+        if added.code_ == "duplicate-image":
+            return self._taken_before(added.context["image_id"])
+        raise added
+
+    def _taken_before(self, image_id: str) -> Added:
+        verdict: Future[AiInspection | None] = Future()
+        with self._db.read() as reader:
+            image = images.get_image(reader, image_id)
+            verdict.set_result(results.latest_ai_result(reader, image_id))
+        assert image is not None, "image rows are never deleted"
+        return Added(image, verdict, is_duplicate=True)
 
     def _open(self, reader: sqlite3.Connection, session_id: str) -> tuple[Session, Target]:
         """The open session and its target; the latest one is not read again while it is the same."""
@@ -227,13 +235,13 @@ class Intake:
     def begin(self, capture: Capture) -> InFlight:
         """Starts the AI run on the bytes, then writes them; not durable yet. Raises Unavailable."""
         info, image_id = capture.info, self._clock.new_id()
-        run = self._start(image_id, capture.item, capture.scan, info.mime_type, capture.data)
+        run = self._start(image_id, capture.item, capture.scan, capture.data)
         try:
             staged = self._blobs.stage(capture.data, image_id, info.mime_type, self._sessions.work_day())
         except AgentError:
             self._forget_drawn(run)
             raise
-        return InFlight(capture, staged, run)
+        return InFlight(capture, staged, run, capture.sha256 or hashlib.sha256(capture.data).hexdigest())
 
     def finish(self, flights: Sequence[InFlight]) -> list[Added | AgentError]:
         """Makes files and rows durable, rows in one transaction; one answer per flight, in order.
@@ -272,16 +280,13 @@ class Intake:
         image_id: str,
         item: SnapshotItem,
         scan: Mapping[str, str],
-        mime_type: str,
         picture: Path | bytes,
         attempts: int = 1,
     ) -> Run:
         running = self._running()
         pipeline = running.pipelines.get(item.pipeline_id or "") if item.ai_enabled else None
         job = Job(
-            job_id=self._clock.new_id(),
             picture=picture,
-            mime_type=mime_type,
             plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
             criteria=item.criteria,
             scan=scan,
@@ -303,7 +308,7 @@ class Intake:
             with suppress(_AllRefused), self._db.write(flights[0].capture.actor) as tx:
                 for flight in flights:
                     try:
-                        session = flight.capture.place(tx)
+                        session = flight.capture.place(tx, flight.sha256)
                     except AgentError as error:
                         answers[flight] = error
                     else:
@@ -361,7 +366,7 @@ class Intake:
 
     def _run_stored(self, image: Image, item: SnapshotItem, target: Target, attempts: int = 1) -> Added:
         path = self._blobs.path_of(image.file_path)
-        run = self._start(image.id, item, scan_facts(target), image.mime_type, path, attempts)
+        run = self._start(image.id, item, scan_facts(target), path, attempts)
         added = Added(image, Future())
         self._await(run, image, added.verdict)
         return added
@@ -375,7 +380,7 @@ class Intake:
                 verdict.set_exception(outcome)  # the agent is stopping; `resume` runs it at the next start
             elif is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
                 path = self._blobs.path_of(image.file_path)
-                again = self._start(image.id, run.item, run.scan, image.mime_type, path, run.attempts + 1)
+                again = self._start(image.id, run.item, run.scan, path, run.attempts + 1)
                 self._await(again, image, verdict)
             else:
                 self._recorder.put(Late(run, image.session_id, verdict, outcome))
@@ -422,7 +427,7 @@ class Intake:
             item_id=capture.item.id,
             file_path=staged.file_path,
             file_size=len(capture.data),
-            sha256=capture.sha256,
+            sha256=flight.sha256,
             mime_type=capture.info.mime_type,
             width_px=capture.info.width_px,
             height_px=capture.info.height_px,

@@ -487,9 +487,7 @@ def test_a_run_under_way_finishes_with_the_old_plan_after_a_swap(
     picture = used.data_dir / "models" / "bright-1.0.0" / "golden" / "white.png"
     for running in (before, after):
         job = Job(
-            job_id=running.plan.models[0].version,
             picture=picture,
-            mime_type="image/png",
             plan=PlanRef(running.plan.sha256, running.definition),
             criteria=LOOK,
             scan={},

@@ -75,9 +75,7 @@ class Line:
 
     def job(self, picture: str = "bright", model: str | None = "bright", **changes: Any) -> Job:
         values: dict[str, Any] = {
-            "job_id": picture,
             "picture": self.folder / f"{picture}.png",
-            "mime_type": "image/png",
             "plan": None if model is None else pipeline(model),
             "criteria": CRITERIA,
             "scan": {},

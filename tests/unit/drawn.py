@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edge_agent.errors import InferenceFailed
+from edge_agent.inference.criteria import ReadCriteria
 from edge_agent.inference.steps.base import Environment, TextReader
 from edge_agent.inference.steps.catalogue import STEP_TYPES
 from edge_agent.inference.steps.registry import IMPLEMENTATIONS
@@ -49,9 +50,8 @@ def bench(
 ) -> Environment:
     known = {(model.name, model.version): model for model in models}
     given = dict(assets or {})
-    return Environment(
-        context(calibration=CALIBRATION if calibrated else None), known, given.__getitem__, no_reader
-    )
+    where = context(calibration=CALIBRATION if calibrated else None)
+    return Environment(where, ReadCriteria(where.criteria), known, given.__getitem__, no_reader)
 
 
 def step(

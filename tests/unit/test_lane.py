@@ -42,7 +42,7 @@ def job(
     deadline_s: float = 3.0,
     picture: Path | bytes = Path("/a"),
 ) -> Task:
-    return job_task(Job("j", picture, "image/png", plan, {}, {}, None, "now", deadline_s, derived))
+    return job_task(Job(picture, plan, {}, {}, None, "now", deadline_s, derived))
 
 
 def said(lane: Lane, event: str, serial: int, now: float = 0.0, **fields: Any) -> None:
@@ -194,7 +194,7 @@ def test_a_configuration_is_not_asked_again_and_nobody_is_blamed_for_it() -> Non
 
 def test_a_job_that_is_not_json_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        job_task(Job("j", b"", "", None, {"conf": math.nan}, {}, None, "", 1.0, None))
+        job_task(Job(b"", None, {"conf": math.nan}, {}, None, "", 1.0, None))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import InferenceFailed
+from edge_agent.inference.criteria import ReadCriteria
 from edge_agent.inference.plan import ModelKey
 from edge_agent.inference.values import Frame, Matrix, Model, Pixels, Quantity, RunContext, Text
 
@@ -45,6 +46,7 @@ class Environment:
     """What a run lends its steps: `assets` gives the pixels of a template by its sha256 (hex)."""
 
     context: RunContext
+    criteria: ReadCriteria
     models: Mapping[ModelKey, Model]
     assets: Callable[[str], Pixels]
     text_reader: Callable[[], TextReader]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.inference.criteria import parse_criteria
 from edge_agent.inference.judge import Evidence, judge
 from edge_agent.inference.steps import parameters as p
 from edge_agent.inference.steps.base import Environment, Located, Outputs
@@ -16,6 +15,5 @@ from edge_agent.inference.steps.base import Environment, Located, Outputs
 
 def verdict(with_: p.Judging, env: Environment, **found: Any) -> Outputs:
     """The verdict on what is wired; raises BadDefinition for criteria that are none."""
-    criteria = parse_criteria(dict(env.context.criteria))
     plain = {name: part.value if isinstance(part, Located) else part for name, part in found.items()}
-    return {"verdict": judge(criteria, Evidence(**plain), env.context, with_.quality_min)}
+    return {"verdict": judge(env.criteria.criteria, Evidence(**plain), env.context, with_.quality_min)}
