@@ -10,13 +10,14 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks.common import p99, report, spread
 from benchmarks.year import FIRST as FIRST_DAY
 from benchmarks.year import new_store, session_row, stamp, target_row
 from edge_agent.store.database import insert
-from tests.acceptance.program import daemon
+from tests.acceptance.program import Daemon, daemon
 from tests.e2e.bench_camera import bench_camera
 from tests.e2e.browser import open_browser
 from tests.e2e.bundle import MOST_BYTES, first_load_bytes
@@ -73,7 +74,9 @@ def run(work: Path) -> None:
             page.set_default_timeout(300_000)
             page.goto("/#/history")
             page.get_by_role("listitem").first.wait_for()
+            before_s = cpu_s(agent)
             requests = page.evaluate(SCROLL, SESSIONS)
+            used_s = cpu_s(agent) - before_s
     added = [all_ms - api_ms for all_ms, api_ms in shots]
     report(
         "console, headless Chromium",
@@ -83,9 +86,16 @@ def run(work: Path) -> None:
             ("of that beyond the agent's answer, ms", spread(added, 0), "100"),
             (f"{SESSIONS:,} sessions scrolled, requests", f"{len(requests)}", ""),
             ("their time, p99 and longest, ms", f"{p99(requests):.0f}, {max(requests):.0f}", "100"),
+            ("of that the agent's processor, ms a request", f"{used_s * 1000 / len(requests):.1f}", ""),
             ("first load, gzipped, KB", f"{first_load_bytes() / 1024:.0f}", f"{MOST_BYTES // 1024}"),
         ],
     )
+
+
+def cpu_s(agent: Daemon) -> float:
+    """Seconds of processor the agent has used."""
+    times = psutil.Process(agent.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def first_paint_ms(browser: Browser, url: str) -> float:

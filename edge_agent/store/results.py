@@ -7,10 +7,20 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.models import AiInspection, FinalResult, ItemVerdict, Verification
+from edge_agent.store.database import placeholders
 from edge_agent.store.records import columns, many, one
+
+REVIEWS = """
+        SELECT v.session_id, v.item_id, v.image_id, v.ai_result_id, v.ai_result, v.review, v.updated_at,
+               t.product_code, t.serial_no
+        FROM item_verdicts v {}
+             CROSS JOIN inspection_sessions s ON s.id = v.session_id
+             CROSS JOIN inspection_targets t ON t.id = s.target_id
+        WHERE v.review IS NOT NULL AND v.human_result = '' AND v.is_closed = 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +75,18 @@ def review_list(
     reader: sqlite3.Connection, after: tuple[str, str, str] | None, limit: int
 ) -> list[ReviewEntry]:
     """What waits for a person, oldest first; `after` = updated_at, session_id, item_id of the last seen."""
-    sql = """
-        SELECT v.session_id, v.item_id, v.image_id, v.ai_result_id, v.ai_result, v.review, v.updated_at,
-               t.product_code, t.serial_no
-        FROM item_verdicts v INDEXED BY idx_item_verdicts_review
-             CROSS JOIN inspection_sessions s ON s.id = v.session_id
-             CROSS JOIN inspection_targets t ON t.id = s.target_id
-        WHERE v.review IS NOT NULL AND v.human_result = '' AND v.is_closed = 0
+    sql = f"""
+        {REVIEWS.format("INDEXED BY idx_item_verdicts_review")}
               AND (v.updated_at, v.session_id, v.item_id) > (?, ?, ?)
         ORDER BY v.updated_at, v.session_id, v.item_id LIMIT ?
     """
     return many(ReviewEntry, reader.execute(sql, (*(after or ("", "", "")), limit)))
+
+
+def reviews_of(reader: sqlite3.Connection, session_ids: Sequence[str]) -> list[ReviewEntry]:
+    """What of these sessions waits for a person, oldest first."""
+    sql = f"""
+        {REVIEWS.format("")} AND v.session_id IN ({placeholders(session_ids)})
+        ORDER BY v.updated_at, v.session_id, v.item_id
+    """
+    return many(ReviewEntry, reader.execute(sql, session_ids))

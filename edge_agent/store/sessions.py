@@ -9,10 +9,12 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.models import Session, SessionStatus, Target
+from edge_agent.store.database import placeholders
 from edge_agent.store.records import columns, many, one
 
 HISTORY_INDEXES = {
@@ -23,6 +25,8 @@ HISTORY_INDEXES = {
     ("user_id", "product_id", "status"): "idx_inspection_sessions_user_product_status",
 }
 """Columns held equal → the index that has them first, then started_at and id."""
+SUMMARY = """s.id, s.status, s.final_result, s.started_at, s.completed_at, s.product_id, s.user_id, s.source,
+             s.target_id, t.product_code, t.batch_id, t.serial_no, t.qr_code"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,22 @@ def list_sessions(
     return many(SessionSummary, reader.execute(sql, (*args, limit)))
 
 
+def list_named(
+    reader: sqlite3.Connection, wanted: HistoryFilter, session_ids: Sequence[str]
+) -> list[SessionSummary]:
+    """Those of these sessions that the filter lets through, newest first."""
+    sql = f"""
+        SELECT {SUMMARY} FROM inspection_sessions s CROSS JOIN inspection_targets t ON t.id = s.target_id
+        WHERE s.id IN ({placeholders(session_ids)})
+              AND s.product_id = coalesce(?, s.product_id) AND s.user_id IS coalesce(?, s.user_id)
+              AND s.status = coalesce(?, s.status) AND s.started_at >= coalesce(?, '')
+              AND s.started_at < coalesce(?, '~')
+        ORDER BY s.started_at DESC, s.id DESC
+    """
+    equal = (wanted.product_id, wanted.user_id, wanted.status)
+    return many(SessionSummary, reader.execute(sql, (*session_ids, *equal, wanted.since, wanted.until)))
+
+
 def _statuses(wanted: HistoryFilter) -> list[SessionStatus | None]:
     """One list per status, to be merged, where the index begins with product or inspector and status."""
     if wanted.status is not None:
@@ -168,8 +188,7 @@ def _history(
         where.append("s.started_at < ?")
         args.append(wanted.until)
     sql = f"""
-        SELECT s.id, s.status, s.final_result, s.started_at, s.completed_at, s.product_id, s.user_id,
-               s.source, s.target_id, t.product_code, t.batch_id, t.serial_no, t.qr_code
+        SELECT {SUMMARY}
         FROM inspection_sessions s INDEXED BY {HISTORY_INDEXES[tuple(used)]}
              CROSS JOIN inspection_targets t ON t.id = s.target_id
         {f"WHERE {' AND '.join(where)}" if where else ""}"""

@@ -73,6 +73,16 @@ def test_every_mix_of_filters_pages_through_what_it_names(store: Store, wanted: 
         assert found == wanted_ids(reader, wanted)
 
 
+@pytest.mark.parametrize("wanted", MIXES)
+def test_of_sessions_named_those_are_listed_that_the_filters_let_through(
+    store: Store, wanted: HistoryFilter
+) -> None:
+    with store.database.read() as reader:
+        named = wanted_ids(reader, HistoryFilter())[::2]
+        found = [one.id for one in sessions.list_named(reader, wanted, named)]
+        assert found == [one for one in wanted_ids(reader, wanted) if one in named]
+
+
 class Explaining(sqlite3.Connection):
     """Answers every query with nothing and keeps how it would be run."""
 
@@ -106,6 +116,8 @@ def test_no_mix_of_filters_sorts_or_scans(
 
 
 def test_what_waits_for_a_person_is_read_in_order(explaining: Explaining) -> None:
+    results.reviews_of(explaining, ["a", "b"])
+    assert "SEARCH v USING PRIMARY KEY" in explaining.plan
     results.review_list(explaining, None, 50)
     assert "idx_item_verdicts_review" in explaining.plan
     assert "TEMP B-TREE" not in explaining.plan
@@ -122,7 +134,9 @@ def test_the_review_list_forgets_what_was_given_up_and_a_late_verdict_does_not_c
     late = store.add_image(given_up)
     with store.database.read() as reader:
         assert [one.session_id for one in results.review_list(reader, None, 9)] == [given_up, waiting]
+        assert [one.session_id for one in results.reviews_of(reader, [waiting])] == [waiting]
         store.move(given_up, "CANCELLED")
+        assert results.reviews_of(reader, [given_up]) == []
         assert [one.session_id for one in results.review_list(reader, None, 9)] == [waiting]
         store.add_ai_result(given_up, late, "REVIEW")
         assert [one.session_id for one in results.review_list(reader, None, 9)] == [waiting]

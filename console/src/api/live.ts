@@ -53,7 +53,6 @@ export function follow(listener: Listener): () => void {
   navigator.locks
     .request("agent-events", { signal: ended.signal }, () => {
       isLeader = true;
-      told.onEvent({ kind: "reset", facts: {} }); // what the window before us saw last is not known
       openStream(told, ended.signal);
       return new Promise<void>((resolve) => ended.signal.addEventListener("abort", () => resolve()));
     })
@@ -66,7 +65,12 @@ function openStream(listener: Listener, ended: AbortSignal): void {
   if (ended.aborted) return;
   const source = new EventSource(URL);
   ended.addEventListener("abort", () => source.close(), { once: true });
-  source.onopen = () => listener.onLink("open");
+  let isFirst = true;
+  source.onopen = () => {
+    listener.onLink("open");
+    if (isFirst) listener.onEvent({ kind: "reset", facts: {} }); // what happened before is not known
+    isFirst = false; // from now on the browser says where it was
+  };
   source.onerror = () => {
     listener.onLink("lost");
     if (source.readyState === EventSource.CLOSED) setTimeout(openStream, AGAIN_MS, listener, ended);

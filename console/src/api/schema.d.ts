@@ -6117,6 +6117,8 @@ export interface operations {
                 /** @description `next_cursor` of the page before. */
                 cursor?: string | null;
                 limit?: number;
+                /** @description Only these, as far as they belong into the list; in one page. */
+                session_id?: string[] | null;
             };
             header?: never;
             path?: never;
@@ -6262,6 +6264,8 @@ export interface operations {
                 /** @description `next_cursor` of the page before. */
                 cursor?: string | null;
                 limit?: number;
+                /** @description Only these, as far as they belong into the list; in one page. */
+                session_id?: string[] | null;
             };
             header?: never;
             path?: never;

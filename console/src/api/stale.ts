@@ -4,13 +4,17 @@ import type { LiveEvent } from "./live";
 export function staleAfter(event: LiveEvent): readonly string[] | null {
   switch (event.kind) {
     case "session":
-      return ["session", "review", "sync"];
+      return ["session", "sync"];
     case "image":
     case "verdict":
-      return ["session", "image", "review", "sync"];
+      return ["session", "image", "sync"];
     case "reset":
       return null;
     default:
       return [event.kind];
   }
 }
+
+/** The session an event is about: lists read its rows again (lists.ts). */
+export const sessionIn = ({ facts }: LiveEvent): string | null =>
+  typeof facts.session_id === "string" ? facts.session_id : null;

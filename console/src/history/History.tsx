@@ -21,7 +21,7 @@ export function History() {
   const [address] = useSearchParams();
   const wanted = wantedOf(address);
   const found = useInfiniteQuery(sessionList(wanted));
-  const sessions = found.data?.pages.flatMap((page) => page.sessions) ?? [];
+  const pages = found.data?.pages.map((page) => page.rows) ?? [];
   return (
     <Page
       wide
@@ -37,9 +37,9 @@ export function History() {
     >
       <Filters />
       <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />
-      {found.data && sessions.length === 0 && <Typography>{t("history.none")}</Typography>}
+      {found.data && pages.every((page) => page.length === 0) && <Typography>{t("history.none")}</Typography>}
       <Rows
-        rows={sessions}
+        pages={pages}
         label={t("history")}
         name="history"
         onEnd={() => {

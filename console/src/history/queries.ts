@@ -1,5 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, read, type Schemas } from "../api/client";
+import { type ListPage, liveList, pageOf } from "../api/lists";
+import type { paths } from "../api/schema";
 
 export const STATUSES = [
   "PENDING",
@@ -22,20 +24,28 @@ export interface Wanted {
 }
 const PAGE = 100;
 
-/** Not told by events what is new: that would read every page shown again. Opening the page reads afresh. */
+type Summary = Schemas["SessionSummary"];
+type Query = NonNullable<paths["/api/v1/sessions"]["get"]["parameters"]["query"]>;
+
+const listOf = (query: Query) => read(api.GET("/api/v1/sessions", { params: { query } }));
+
 export const sessionList = (wanted: Wanted) =>
   infiniteQueryOptions({
     queryKey: ["history", wanted],
-    queryFn: ({ pageParam }) =>
-      read(
-        api.GET("/api/v1/sessions", {
-          params: { query: { ...wanted, limit: PAGE, cursor: pageParam ?? undefined } },
-        }),
-      ),
-    initialPageParam: null as string | null,
-    getNextPageParam: (page) => page.next_cursor,
-    structuralSharing: false, // comparing a hundred thousand rows with themselves
-    gcTime: 0,
+    queryFn: async ({ pageParam }): Promise<ListPage<Summary>> => {
+      const { sessions, next_cursor } = await listOf({
+        ...wanted,
+        limit: PAGE,
+        cursor: pageParam ?? undefined,
+      });
+      return pageOf(sessions, next_cursor);
+    },
+    ...liveList<Summary>({
+      compare: (one, other) =>
+        other.started_at.localeCompare(one.started_at) || other.id.localeCompare(one.id),
+      sessionOf: (row) => row.id,
+      read: async (session_id) => (await listOf({ ...wanted, session_id })).sessions,
+    }),
   });
 
 export const trace = (id: string) =>

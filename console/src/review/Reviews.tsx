@@ -17,14 +17,14 @@ export function Reviews() {
   const { t } = useWords();
   const { data: person } = useQuery(me);
   const found = useInfiniteQuery(reviewList);
-  const entries = found.data?.pages.flatMap((page) => page.reviews) ?? [];
-  const nameOf = useItemNames(entries);
+  const pages = found.data?.pages.map((page) => page.rows) ?? [];
+  const nameOf = useItemNames(pages.flat());
   return (
     <Page wide title={t("review")}>
       <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />
-      {found.data && entries.length === 0 && <Typography>{t("review.none")}</Typography>}
+      {found.data && pages.every((page) => page.length === 0) && <Typography>{t("review.none")}</Typography>}
       <Rows
-        rows={entries}
+        pages={pages}
         label={t("review")}
         name="reviews"
         onEnd={() => {

@@ -1,10 +1,13 @@
 /** The agent's events, turned into "read again". */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
+import { bringUpToDate } from "../api/lists";
 import { follow, type Link } from "../api/live";
-import { staleAfter } from "../api/stale";
+import { sessionIn, staleAfter } from "../api/stale";
 
 const GATHER_MS = 150; // a folder of pictures gives a burst of events: one reading answers them all
+
+const nothing = () => ({ names: new Set<string>(), sessions: new Set<string>(), isAll: false });
 
 const Context = createContext<Link | null>(null);
 /** Whether the agent is there: null until it is known. */
@@ -14,25 +17,25 @@ export function Live({ children }: { children: ReactNode }) {
   const client = useQueryClient();
   const [link, setLink] = useState<Link | null>(null);
   useEffect(() => {
-    const stale = new Set<string>();
-    let isAll = false;
+    let gathered = nothing();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const readAgain = () => {
+      const { names, sessions, isAll } = gathered;
       timer = undefined;
-      const names = new Set(stale);
-      const everything = isAll;
-      stale.clear();
-      isAll = false;
+      gathered = nothing();
       void client.invalidateQueries({
-        predicate: ({ queryKey }) => everything || names.has(String(queryKey[0])),
+        predicate: ({ queryKey, meta }) => !meta?.live && (isAll || names.has(String(queryKey[0]))),
       });
+      bringUpToDate(client, isAll ? null : sessions).catch(() => undefined); // the agent is away: `reset` follows
     };
     const end = follow({
       onLink: setLink,
       onEvent: (event) => {
         const names = staleAfter(event);
-        if (names === null) isAll = true;
-        else for (const name of names) stale.add(name);
+        const session = sessionIn(event);
+        gathered.isAll ||= names === null;
+        for (const name of names ?? []) gathered.names.add(name);
+        if (session !== null) gathered.sessions.add(session);
         timer ??= setTimeout(readAgain, GATHER_MS);
       },
     });

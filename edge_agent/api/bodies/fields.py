@@ -64,3 +64,9 @@ ProductCode = Annotated[str, Path(max_length=200)]
 
 
 SettingName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+NamedSessions = Annotated[
+    list[Uuid] | None,
+    Query(max_length=100, description="Only these, as far as they belong into the list; in one page."),
+]

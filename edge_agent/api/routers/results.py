@@ -7,7 +7,7 @@ from typing import cast
 from fastapi import APIRouter
 
 from edge_agent.api.auth import Anyone, Has
-from edge_agent.api.bodies.fields import Cursor, Id, Limit
+from edge_agent.api.bodies.fields import Cursor, Id, Limit, NamedSessions
 from edge_agent.api.bodies.inspections import ReviewPage
 from edge_agent.api.views import is_blinded, read_cursor, shown_results, shown_review, write_cursor
 from edge_agent.errors import Denied, NotFound
@@ -36,12 +36,18 @@ def get_result(result_id: Id, who: Anyone, has: Has) -> AiInspection:
 
 
 @router.get("/reviews")
-def list_reviews(who: Anyone, has: Has, cursor: Cursor = None, limit: Limit = 50) -> ReviewPage:
+def list_reviews(
+    who: Anyone, has: Has, cursor: Cursor = None, limit: Limit = 50, session_id: NamedSessions = None
+) -> ReviewPage:
     """Items a person must look at, oldest first: NG, REVIEW, ERROR, and OKs picked as samples."""
     blinded = is_blinded(who.role, blind_mode=has.config.blind_mode)
     after = cast("tuple[str, str, str] | None", read_cursor(cursor, 3))
     with has.database.read() as reader:
-        found = results.review_list(reader, after, limit)
-    last = found[-1] if len(found) == limit else None
+        found = (
+            results.reviews_of(reader, session_id)
+            if session_id
+            else results.review_list(reader, after, limit)
+        )
+    last = found[-1] if len(found) == limit and not session_id else None
     more = write_cursor(last.updated_at, last.session_id, last.item_id) if last else None
     return ReviewPage([shown_review(entry, blinded=blinded) for entry in found], more)

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import SENIOR, Anyone, Has, Principal, Senior, person_of
-from edge_agent.api.bodies.fields import Cursor, Id, Instant, Limit
+from edge_agent.api.bodies.fields import Cursor, Id, Instant, Limit, NamedSessions
 from edge_agent.api.bodies.inspections import (
     ReasonRequest,
     SessionBody,
@@ -51,6 +51,7 @@ def list_sessions(
     until: Instant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
+    session_id: NamedSessions = None,
 ) -> SessionPage:
     """The history, newest first; every filter may be left out."""
     after = cast("tuple[str, str] | None", read_cursor(cursor, 2))
@@ -61,6 +62,8 @@ def list_sessions(
                 raise NotFound(f"There is no product {product_code!r}.", code="unknown-product")
             product_id = product.id
         wanted = sessions.HistoryFilter(product_id, user_id, status, since, until)
+        if session_id:
+            return SessionPage(sessions.list_named(reader, wanted, session_id), None)
         found = sessions.list_sessions(reader, wanted, after, limit)
     more = write_cursor(found[-1].started_at, found[-1].id) if len(found) == limit else None
     return SessionPage(found, more)

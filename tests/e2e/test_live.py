@@ -1,0 +1,51 @@
+"""Lists stay true while they are looked at, in every window, and nothing loaded is loaded again."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import PLATE
+from tests.e2e.test_pages import judged_item
+from tests.e2e.windows import ask_api, new_session, open_as
+
+
+def open_following(page: Page) -> None:
+    """Logged in, with the stream of events open."""
+    with page.expect_response("**/api/v1/events"):
+        open_as(page)
+
+
+def test_the_history_is_true_in_every_window_without_being_read_again(page: Page) -> None:
+    open_following(page)  # this window follows the stream and tells the other
+    session_id = new_session(page, "LV1")
+    other = page.context.new_page()
+    read: list[str] = []
+    for window in (page, other):
+        window.goto("/#/history")
+        expect(window.get_by_role("listitem").filter(has_text="LV1")).to_contain_text("準備中")
+    for window in (page, other):
+        window.on("request", lambda request: read.append(request.url))
+    new_session(page, "LV2")
+    ask_api(page, "POST", f"/sessions/{session_id}/cancel", {"reason": "test"})
+    for window in (page, other):
+        expect(window.get_by_role("listitem").first).to_contain_text("LV2")
+        expect(window.get_by_role("listitem").filter(has_text="LV1")).to_contain_text("中止")
+    assert [url for url in read if "limit=100" in url] == []
+    other.goto("/#/history?status=CANCELLED")
+    listed = other.get_by_role("listitem")
+    expect(listed.filter(has_text="LV1")).to_have_count(1)
+    second = new_session(page, "LV3")
+    ask_api(page, "POST", f"/sessions/{second}/cancel", {"reason": "test"})
+    expect(listed.filter(has_text="LV3")).to_have_count(1)
+    expect(listed.filter(has_text="LV2")).to_have_count(0)
+    other.close()
+
+
+def test_what_waits_for_a_person_comes_and_goes_by_itself(page: Page) -> None:
+    open_following(page)
+    page.goto("/#/reviews")
+    expect(page.get_by_role("heading", name="要確認")).to_be_visible()
+    session_id, item = judged_item(page, "LV4", "HOLE", PLATE)
+    row = page.get_by_role("listitem").filter(has_text="LV4")
+    ask_api(page, "POST", f"/sessions/{session_id}/verifications", {"final_result": "HOLD", "item_id": item})
+    expect(row).to_have_count(0)
