@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 
 from central_server.errors import Refused
-from central_server.store import devices
+from central_server.store import devices, operator_log
 from central_server.store.changes import VIEWS
 from central_server.store.database import Connection, Database
 from edge_agent.clock import Clock
@@ -37,11 +37,12 @@ class IssuedCode:
     expires_at: str
 
 
-def issue_code(database: Database, clock: Clock, site: str, valid_s: float) -> IssuedCode:
-    """A new code for one device of `site`, good for `valid_s` seconds."""
+def issue_code(database: Database, clock: Clock, site: str, valid_s: float, actor: str = "") -> IssuedCode:
+    """A new code for one device of `site`, good for `valid_s` seconds; `actor`, who made it, is noted."""
     letters = "".join(ALPHABET[byte % len(ALPHABET)] for byte in clock.random(CODE_LENGTH))
     with database.write() as tx:
         expires_at = devices.add_code(tx, sha256_of(letters), site, valid_s)
+        operator_log.note(tx, actor, "device.code", site)
     code = "-".join(letters[at : at + 4] for at in range(0, CODE_LENGTH, 4))
     return IssuedCode(code, site, expires_at)
 

@@ -39,7 +39,7 @@ CHUNK_BYTES = 1 << 20
 LOOKS_AT_ONCE = 8
 ABANDONED_DAYS = 7
 CHECKSUM = "x-amz-checksum-sha256"
-PROBE = "probe/wrong-checksum"
+PROBE, ROOM = "probe/wrong-checksum", "probe/room"
 GONE = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou"})
 
@@ -221,14 +221,35 @@ class Objects:
             return self._refuses
 
     def _probe(self) -> bool:
-        data = b"not these"
-        headers = {CHECKSUM: base64.b64encode(bytes(32)).decode(), "content-length": str(len(data))}
-        signed = self._sign(self._settings.url, "PUT", PROBE, headers, expires_s=60)
+        answer = self._try_put(PROBE, b"not these", bytes(32))
+        if answer.status_code not in (200, 400):
+            raise unavailable(f"it answered {answer.status_code} to PUT")
+        return bool(answer.status_code == 400)
+
+    def require_room(self) -> None:
+        """Has the store take a small object. Raises Unavailable: `store-full` when all it does not do is that."""
+        data = b"room"
+        with mapped_errors():
+            self._head(sha256_hex(data))
+            answer = self._try_put(ROOM, data, hashlib.sha256(data).digest())
+        if answer.status_code >= 500 or b"Quota" in answer.content:
+            raise Unavailable(
+                "store-full",
+                f"The object store answers, but took no test object (HTTP {answer.status_code}): it is full.",
+                hint="Free room on its disk or add a volume; images wait at the devices meanwhile.",
+            )
+        if answer.status_code != 200:
+            raise unavailable(f"it answered {answer.status_code} to PUT")
+
+    def _try_put(self, key: str, data: bytes, checksum: bytes) -> Any:
+        """The store's answer to a signed PUT such as devices make; what it took is removed."""
+        headers = {CHECKSUM: base64.b64encode(checksum).decode(), "content-length": str(len(data))}
+        signed = self._sign(self._settings.url, "PUT", key, headers, expires_s=60)
         request = AWSRequest("PUT", signed.url, headers=dict(signed.headers), data=data).prepare()
-        is_refused = self._send(request, accepted=(200, 400)).status_code == 400
-        if not is_refused:
-            self._s3.delete_object(Bucket=self._settings.bucket, Key=PROBE)
-        return bool(is_refused)
+        answer = self._http.send(request)
+        if answer.status_code == 200:
+            self._s3.delete_object(Bucket=self._settings.bucket, Key=key)
+        return answer
 
     def _head(self, sha256: str) -> Head | None:
         """Without boto3's client, which costs three times as much: this is asked once for every image."""

@@ -86,6 +86,11 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is insert-only: what is in it stays as it is', TG_TABLE_NAME;
+END $$;
+
 CREATE FUNCTION sync_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'TRUNCATE leaves no tombstones: use DELETE FROM %', TG_TABLE_NAME;
@@ -300,15 +305,18 @@ CREATE TABLE imported_entries (
     imported_at TIMESTAMPTZ(3) NOT NULL DEFAULT now()
 );
 
--- Who changed what at the centre, for people to read.
+-- Who changed what at the centre, for people to read; insert-only. A change made by hand in psql names nobody here.
 CREATE TABLE operator_log (
     id      BIGSERIAL PRIMARY KEY,
     at      TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
     actor   TEXT NOT NULL,                         -- user name; "admin token"; "command line"
-    action  TEXT NOT NULL,                         -- product.put, master.import, ...
+    action  TEXT NOT NULL,                         -- product.put, master.import, device.revoke, ...
     subject TEXT NOT NULL,                         -- code or name of what was changed
-    detail  JSONB NOT NULL DEFAULT '{}'
+    detail  JSONB NOT NULL DEFAULT '{}'            -- changed: the names of the members that differ; row_version
 );
+CREATE INDEX idx_operator_log_subject ON operator_log (subject, id);
+CREATE TRIGGER operator_log_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON operator_log
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- ── decisions of the centre ────────────────────────────────────────────────────────────────────────────
 
@@ -327,6 +335,8 @@ CREATE TABLE central_decisions (
 );
 CREATE UNIQUE INDEX idx_central_decisions_subject
     ON central_decisions (session_id, coalesce(item_id, '00000000-0000-0000-0000-000000000000'), version);
+CREATE TRIGGER central_decisions_stay BEFORE UPDATE OR DELETE ON central_decisions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CALL sync_table('central_decisions', 'decisions');
 
 -- ── masters on the wire ────────────────────────────────────────────────────────────────────────────────

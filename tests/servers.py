@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -37,10 +37,10 @@ def postgres(
 
 
 @contextmanager
-def object_store() -> Iterator[StoreServer]:
+def object_store(settings: Mapping[str, object] = MANY_BUCKETS) -> Iterator[StoreServer]:
     """A fresh SeaweedFS with one key pair that may do everything, and no bucket."""
     with folder_for_servers("s3-") as base:
-        server = StoreServer(base)
+        server = StoreServer(base, settings)
         with server.running():
             yield server
 
@@ -65,8 +65,8 @@ def folder_for_servers(prefix: str, directory: str | None = None) -> Iterator[Pa
 class StoreServer:
     """An S3-compatible store that can be stopped and started again on the same port and data."""
 
-    def __init__(self, base: Path) -> None:
-        self._base = base
+    def __init__(self, base: Path, settings: Mapping[str, object] = MANY_BUCKETS) -> None:
+        self._base, self._settings = base, settings
         self._stack = ExitStack()
         self._store: Store | None = None
 
@@ -98,7 +98,7 @@ class StoreServer:
     def start(self) -> None:
         folder = self._base / "s3"
         self._store = self._stack.enter_context(
-            seaweedfs(folder, self._base / "secret", Clock(), settings=MANY_BUCKETS, ending=AT_ONCE)
+            seaweedfs(folder, self._base / "secret", Clock(), settings=self._settings, ending=AT_ONCE)
         )
 
     def stop(self) -> None:

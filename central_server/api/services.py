@@ -13,12 +13,14 @@ from central_server.blobs import Blobs
 from central_server.config import Config
 from central_server.masters.office import Office
 from central_server.store.database import Database
+from central_server.watch import StoreWatch
 from edge_agent.clock import Clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Services:
-    """`waiting` is told of commits by a `Listener` that whoever built this has started."""
+    """`waiting` is told of commits by a `Listener`, and `store_watch` is stepped by a scheduler, that whoever built
+    this has started."""
 
     config: Config
     clock: Clock
@@ -26,3 +28,4 @@ class Services:
     blobs: Blobs
     office: Office
     waiting: Waiting
+    store_watch: StoreWatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from central_server.cli.options import AsJson, database
+from central_server.cli.options import WHO, AsJson, database
 from edge_agent.cli.exits import Exit
 from edge_agent.cli.output import emit_json, emit_table
 
@@ -28,8 +28,9 @@ def check(context: typer.Context, as_json: AsJson = False) -> int:
 @app.command()
 def rebuild(context: typer.Context, as_json: AsJson = False) -> None:
     """Makes all counts again from the facts; devices' batches wait meanwhile."""
-    from central_server.store import recounts
+    from central_server.store import operator_log, recounts
 
     with database(context) as opened, opened.write() as tx:
         recounts.rebuild(tx)
+        operator_log.note(tx, WHO, "counts.rebuild", "")
     emit_json({"rebuilt": True}) if as_json else print("Every count was made again.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from central_server.cli.options import AsJson, database, settings
+from central_server.cli.options import WHO, AsJson, database, settings
 from edge_agent.cli.output import emit_facts, emit_json, emit_table
 from edge_agent.errors import NotFound
 
@@ -27,7 +27,7 @@ def code(
 
     valid_s = settings(context).code_hours * 3600
     with database(context) as opened:
-        issued = issue_code(opened, Clock(), site, valid_s)
+        issued = issue_code(opened, Clock(), site, valid_s, WHO)
     emit_json(asdict(issued)) if as_json else emit_facts(asdict(issued))
 
 
@@ -44,11 +44,12 @@ def list_devices(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def revoke(context: typer.Context, device_id: str, as_json: AsJson = False) -> None:
     """Withdraws a device's access at once. It keeps what it has not sent; a new code lets it come back."""
-    from central_server.store import devices
+    from central_server.store import devices, operator_log
 
     with database(context) as opened, opened.write() as tx:
         if not devices.revoke(tx, device_id):
             raise NotFound(f"There is no device {device_id}.", code="device-unknown")
+        operator_log.note(tx, WHO, "device.revoke", device_id)
     emit_json({"device_id": device_id}) if as_json else print(f"Device {device_id} has no access any more.")
 
 

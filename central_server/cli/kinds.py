@@ -16,11 +16,11 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from central_server.cli.options import AsJson, office
+from central_server.cli.options import WHO, AsJson, office
 from edge_agent.cli.output import emit_facts, emit_json, emit_table
+from edge_agent.cli.progress import waiting
 from edge_agent.errors import BadInput
 
-WHO = "command line"
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "product": ("product_code", "product_name", "version", "is_active", "row_version"),
     "item": (
@@ -130,7 +130,7 @@ def install(
     as_json: AsJson = False,
 ) -> None:
     """Takes in a package that loads here and agrees with its golden samples."""
-    with office(context) as has:
+    with office(context) as has, waiting("Trying the package"):
         key = has.packages.upload(package, WHO, name=name, version=version, activate=activate)
         _emit(has.masters.get("model", key), as_json=as_json)
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from central_server.cli.kinds import WHO
-from central_server.cli.options import AsJson, office
+from central_server.cli.options import WHO, AsJson, office
 from edge_agent.cli.exits import Exit
 from edge_agent.cli.output import emit_facts, emit_json, emit_table
+from edge_agent.cli.progress import bar
 
 app = typer.Typer(help="All masters at once: bundles in and out.", no_args_is_help=True)
 assets = typer.Typer(help="Files that pipelines name.", no_args_is_help=True)
@@ -29,8 +29,9 @@ def import_bundle(
     """Takes in a bundle after full verification; a bad one changes nothing."""
     from central_server.masters.bundles import report_document
 
-    with office(context) as has:
-        report = report_document(has.bundles.import_bundle(bundle, WHO, dry_run=dry_run))
+    with office(context) as has, bar("Importing") as told:
+        done = has.bundles.import_bundle(bundle, WHO, dry_run=dry_run, progress=told)
+    report = report_document(done)
     emit_json(report) if as_json else _emit_report(report)
     return Exit.BAD_INPUT if report["problems"] else Exit.DONE
 

@@ -15,8 +15,11 @@ from edge_agent.cli.bad_settings import settings_errors
 if TYPE_CHECKING:
     from central_server.config import Config
     from central_server.masters.office import Office
+    from central_server.objects import Objects
     from central_server.store.database import Database
 
+WHO = "command line"
+"""The actor of what commands change, in the operators' log."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -55,19 +58,28 @@ def database(context: typer.Context) -> Iterator[Database]:
 
 
 @contextmanager
+def objects(context: typer.Context) -> Iterator[Objects]:
+    """The object store: the configured one, else the one of the server that runs on this machine.
+
+    Raises Unavailable when none is known; that it answers is another question.
+    """
+    from central_server.daemon.backends import found_backends
+    from central_server.objects import Objects
+
+    opened = Objects(found_backends(settings(context)).store)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
 def office(context: typer.Context) -> Iterator[Office]:
     """What works on the masters, directly on the database and the object store: whoever may read the settings owns
     the server, and a command works while no server answers, too. Raises Unavailable.
     """
-    from central_server.daemon.backends import found_backends
     from central_server.masters.office import open_office
-    from central_server.objects import Objects
     from edge_agent.clock import Clock
 
-    config = settings(context)
-    objects = Objects(found_backends(config).store)
-    try:
-        with database(context) as opened:
-            yield open_office(opened, objects, Clock(), config.data_dir)
-    finally:
-        objects.close()
+    with objects(context) as store, database(context) as opened:
+        yield open_office(opened, store, Clock(), settings(context).data_dir)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from central_server.cli.options import AsJson, database, settings
+from central_server.cli.options import AsJson, database, objects, settings
 from edge_agent.cli.output import emit_facts, emit_json
 from edge_agent.cli.progress import bar
 from edge_agent.errors import BadInput
@@ -39,19 +39,13 @@ def import_parcel(
     as_json: AsJson = False,
 ) -> None:
     """Takes in a device's queue from a file, and writes the answer it settles by; harmless if done twice."""
-    from central_server.daemon.backends import found_backends
-    from central_server.objects import Objects
     from central_server.parcels import take_in
     from edge_agent.clock import Clock
 
-    config = settings(context)
+    work = settings(context).data_dir
     answer = ack or file.with_name(f"{file.name}.ack")
-    objects = Objects(found_backends(config).store)
-    try:
-        with database(context) as opened, bar("Taking in") as report:
-            taken = take_in(opened, objects, Clock(), file, config.data_dir, report)
-    finally:
-        objects.close()
+    with objects(context) as store, database(context) as opened, bar("Taking in") as report:
+        taken = take_in(opened, store, Clock(), file, work, report)
     write_durably(answer, taken.ack)
     facts = {**told(taken), "ack": str(answer)}
     if as_json:

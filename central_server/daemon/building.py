@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from central_server.api.services import Services
 from central_server.api.waiting import Waiting
 from central_server.blobs import Blobs
 from central_server.config import Config
 from central_server.daemon.backends import Backends
-from central_server.errors import ServerError
 from central_server.masters.office import open_office
 from central_server.masters.operators import admin_token
 from central_server.objects import Objects
@@ -25,6 +25,7 @@ from central_server.store.changes import VIEWS, forget_tombstones
 from central_server.store.database import Database
 from central_server.store.listening import Listener
 from central_server.store.migrations import make_partitions, migrate
+from central_server.watch import StoreWatch
 from edge_agent.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,10 @@ def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services
         stack.callback(database.close)
         objects = Objects(backends.store)
         stack.callback(objects.close)
-        prepare_store(objects, is_ours=config.s3_endpoint is None)
+        if config.s3_endpoint is None:  # ours, and started: it must do
+            objects.prepare()
+        store_watch = StoreWatch(objects)
+        store_watch.step()
         waiting = Waiting(config.max_listeners)
         listener = Listener(backends.database_url, waiting.publish)
         listener.start()
@@ -55,27 +59,21 @@ def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services
             blobs=Blobs(database, objects),
             office=open_office(database, objects, clock, config.data_dir, token),
             waiting=waiting,
+            store_watch=store_watch,
         )
 
 
-def prepare_store(objects: Objects, *, is_ours: bool) -> None:
-    """A store that is away keeps nobody from sending rows: it is prepared when the server starts again."""
-    try:
-        objects.prepare()
-    except ServerError as error:
-        if is_ours:
-            raise
-        log.warning("the object store is not there yet: %s", error)
-
-
 @contextmanager
-def scheduled(database: Database, config: Config) -> Iterator[None]:
-    """While the block runs: every night the months ahead are made, and old deletions forgotten."""
+def scheduled(services: Services) -> Iterator[None]:
+    """While the block runs: every night the months ahead are made and old deletions forgotten; every minute the object
+    store is looked at."""
     from apscheduler.schedulers.background import BackgroundScheduler
 
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(job_defaults=defaults)
-    scheduler.add_job(lambda: tidy(database, config.tombstone_days), "cron", hour=2, jitter=3600)
+    nightly = partial(tidy, services.database, services.config.tombstone_days)
+    scheduler.add_job(nightly, "cron", hour=2, jitter=3600)
+    scheduler.add_job(services.store_watch.step, "interval", minutes=1)
     scheduler.start()
     try:
         yield

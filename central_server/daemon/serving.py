@@ -46,7 +46,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
             url = url.replace("http:", "https:", 1)
         found = stack.enter_context(backends(config, clock))
         services = stack.enter_context(built(config, clock, found))
-        stack.enter_context(scheduled(services.database, config))
+        stack.enter_context(scheduled(services))
 
         def ready() -> None:
             stack.enter_context(announced(config, found, url))

@@ -31,7 +31,7 @@ from central_server.masters.present import (
     read_present,
 )
 from central_server.store import masters as store
-from central_server.store import operators
+from central_server.store import operator_log, operators
 from central_server.store.database import Connection, Database
 from edge_agent.archive import Progress, no_progress, unpack
 from edge_agent.clock import Clock
@@ -234,7 +234,7 @@ def _write(
             store.remember_imported(tx, key, entry)
     assert bundle.head is not None
     detail = {"deactivated": changes.deactivated, "activated": changes.activate}
-    store.log(tx, actor, "master.import", f"{bundle.head.name} {bundle.head.version}", detail)
+    operator_log.note(tx, actor, "master.import", f"{bundle.head.name} {bundle.head.version}", detail)
 
 
 def _kept(table: str, row: Row) -> Row:

@@ -26,7 +26,7 @@ from central_server.masters.present import read_present
 from central_server.masters.resources import KINDS, Kind, KindName, key_of, shown
 from central_server.masters.single import Planned, plan_item, plan_pipeline, plan_product, plan_user
 from central_server.store import masters as store
-from central_server.store import operators
+from central_server.store import operator_log, operators
 from central_server.store.database import Connection, Database
 from edge_agent.clock import Clock
 from edge_agent.errors import BadDefinition, BadInput, Conflict, NotFound, Problem
@@ -34,6 +34,7 @@ from edge_agent.inference.documents import pointer_of
 from edge_agent.masters.changes import ITEMS, PIPELINES, PRODUCTS, Present
 from edge_agent.passwords import hash_password
 
+NEVER_SAME = frozenset({"created_at", "updated_at", "row_version"})
 Key = tuple[str, ...]
 Document = dict[str, Any]
 Version = int | Literal["any"] | None
@@ -80,13 +81,14 @@ class Masters:
                 problems = list(planned.problems)
                 raise BadDefinition(f"the {kind} has {len(problems)} problem(s)", problems)
             (store.update if old else store.insert)(tx, sort.table, planned.row)
-            store.log(tx, actor, f"{kind}.put", "/".join(key))
             after = documents(tx, sort)
             if kind == "user":
                 _after_user(tx, old, planned.row["server_id"], present, after)
             changed = next(
                 d for d in after.values() if d["id"] == planned.row.get("id", planned.row.get("server_id"))
             )
+            detail = {"changed": _differing(old, changed, document), "row_version": changed["row_version"]}
+            operator_log.note(tx, actor, f"{kind}.put", "/".join(key), detail)
         return changed, planned.warnings
 
     def set_active(
@@ -109,7 +111,7 @@ class Masters:
             old = _known(kind, key, documents(tx, kind))
             _require_version(old, old, old["row_version"] if version is None else version)
             change_models(tx, read_present(tx), [], {key[0]: key[1] if is_active else None})
-            store.log(tx, actor, "model.activate" if is_active else "model.deactivate", "/".join(key))
+            operator_log.note(tx, actor, "model.activate" if is_active else "model.deactivate", "/".join(key))
             return documents(tx, kind)[key]
 
     # ── planning ────────────────────────────────────────────────────────────────────────────────────────
@@ -201,6 +203,13 @@ def _require_version(old: Document | None, sent: Mapping[str, Any], version: Any
         sent={name: value for name, value in sent.items() if name != "password"},
         row_version=there,
     )
+
+
+def _differing(old: Document | None, stored: Document, sent: Mapping[str, Any]) -> list[str]:
+    """Names of the members that a change changed; of a new one, all that say something."""
+    before = old or {}
+    differing = {name for name, value in stored.items() if before.get(name) != value} - NEVER_SAME
+    return sorted(differing | ({"password"} if sent.get("password") else set()))
 
 
 def _row_of(kind: Kind, present: Present, old: Document | None) -> Document | None:

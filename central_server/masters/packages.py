@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from central_server.masters.present import ASSETS, read_present
 from central_server.objects import object_key
-from central_server.store import files
+from central_server.store import files, operator_log
 from central_server.store import masters as store
 from central_server.store.database import Connection, Database
 from edge_agent.archive import no_progress, pack, unpack
@@ -94,7 +94,7 @@ class Packages:
                 others = [one for one in present.packages if one.name == record.name and one.is_active]
                 wanted = {record.name: record.version} if activate or not others else {}
                 change_models(tx, present, [packed], wanted)
-                store.log(
+                operator_log.note(
                     tx, actor, "model.upload", f"{record.name}/{record.version}", {"sha256": packed.sha256}
                 )
         return record.name, record.version
@@ -112,7 +112,7 @@ class Packages:
         with self._database.write() as tx:
             store.lock(tx, SPACE)
             if put_assets(tx, read_present(tx), {sha256: path.stat().st_size}):
-                store.log(tx, actor, "asset.put", sha256)
+                operator_log.note(tx, actor, "asset.put", sha256)
         return sha256
 
     def keep(self, path: Path, sha256: str) -> None:

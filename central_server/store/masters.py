@@ -97,14 +97,6 @@ def remember_imported(tx: Connection, key: str, entry: Mapping[str, Any]) -> Non
     tx.execute(sql, (key, json.dumps(entry)))
 
 
-def log(
-    tx: Connection, actor: str, action: str, subject: str, detail: Mapping[str, Any] | None = None
-) -> None:
-    """Notes who did what, in the transaction that does it."""
-    sql = "INSERT INTO operator_log (actor, action, subject, detail) VALUES (%s, %s, %s, %s::jsonb)"
-    tx.execute(sql, (actor, action, subject, json.dumps(detail or {}, ensure_ascii=False)))
-
-
 @contextmanager
 def refusals() -> Iterator[None]:
     """What the database refuses about the data itself, as ours."""

@@ -20,6 +20,7 @@ from central_server.masters.office import open_office
 from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from central_server.store.listening import Listener
+from central_server.watch import StoreWatch
 from sync_protocol.messages import (
     EnrollReply,
     EnrollRequest,
@@ -67,6 +68,7 @@ def services_on(
         waiting=waiting,
         blobs=Blobs(database, store),
         office=open_office(database, store, CLOCK, data_dir, ADMIN_TOKEN),
+        store_watch=StoreWatch(store),
     )
     waiting.close()
     listener.close()

@@ -139,3 +139,14 @@ def test_the_counts_are_checked_and_made_again(cli: Cli, empty_url: str) -> None
     assert (code, [fault["stored"] for fault in found["faults"]]) == (Exit.DAMAGED, ["3"])
     assert cli("counts", "rebuild")[0] == Exit.DONE
     assert cli("counts", "check")[0] == Exit.DONE
+
+
+def test_an_import_shows_a_person_how_far_it_is(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert run(["master", "import", str(bundle)]) == Exit.DONE
+    shown = capsys.readouterr()
+    assert "Importing: models" in shown.err
+    assert "Imported" in shown.out

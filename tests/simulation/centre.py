@@ -30,6 +30,7 @@ from central_server.masters.office import open_office
 from central_server.objects import Objects
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
+from central_server.watch import StoreWatch
 from edge_agent.clock import Clock, to_rfc3339
 from sync_protocol.canonical import sha256_hex
 from tests.simulation.network import Answer, AsgiHost, Host, Sent
@@ -210,6 +211,7 @@ class Centre(Host):
             blobs=Blobs(self.database, objects),
             office=open_office(self.database, objects, self.clock, self._folder, "the owner of the machine"),
             waiting=Waiting(config.max_listeners),
+            store_watch=StoreWatch(objects),
         )
         self._app = self._ground.app(services)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from central_server.api.auth import Has
 from central_server.api.operators import AnyOperator, Judge
-from central_server.store import decisions, masters
+from central_server.store import decisions, operator_log
 from central_server.store.decisions import Decision
 from edge_agent.errors import Denied
 from sync_protocol.messages import UUID_PATTERN
@@ -38,7 +38,7 @@ def decide(body: NewDecision, who: Judge, has: Has) -> Decision:
     with has.database.write() as tx:
         decision = decisions.decide(tx, has.clock.new_id(), **body.model_dump(), decided_by=who.user_id)
         subject = "/".join(filter(None, (decision.session_id, decision.item_id)))
-        masters.log(tx, who.name, "decision.make", subject, {"final_result": decision.final_result})
+        operator_log.note(tx, who.name, "decision.make", subject, {"final_result": decision.final_result})
     return decision
 
 

@@ -24,6 +24,14 @@ def get_ready(has: Has) -> dict[str, str]:
     return {"status": "ready"}
 
 
+@router.get("/health/store")
+async def get_store(has: Has) -> dict[str, str]:
+    """The object store took a test object less than some two minutes ago: devices can send images."""
+    if (trouble := has.store_watch.trouble) is not None:
+        raise trouble
+    return {"status": "ready"}
+
+
 @router.get("/metrics")
 async def get_metrics(request: Request, has: Has) -> PlainTextResponse:
     """Figures of this process, in Prometheus' text form."""
@@ -33,6 +41,7 @@ async def get_metrics(request: Request, has: Has) -> PlainTextResponse:
         "central_requests_at_work_max": places.largest,
         "central_requests_throttled_total": places.refused,
         "central_devices_waiting": len(has.waiting),
+        "central_object_store_well": int(has.store_watch.trouble is None),
     }
     figures |= {
         f'central_answers_total{{status="{status}"}}': count for status, count in places.answers.items()

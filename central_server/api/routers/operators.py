@@ -1,18 +1,21 @@
-"""Operators log in and out."""
+"""Operators log in and out; what they changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, SecretStr, StringConstraints
 
 from central_server.api.auth import Has
-from central_server.api.operators import AnyOperator, Bearer
+from central_server.api.operators import AnyOperator, Bearer, Editor
+from central_server.store import operator_log
+from central_server.store.operator_log import Entry, LogFilter
 from edge_agent.models import Role
 
 router = APIRouter(prefix="/operators", tags=["operators"])
+Text = Annotated[str | None, Query(max_length=500)]
 
 
 class Credentials(BaseModel):
@@ -56,3 +59,27 @@ def log_out(token: Bearer, _: AnyOperator, has: Has) -> None:
 def show_me(operator: AnyOperator) -> Person:
     """Whose token this is."""
     return Person(operator.name, operator.role, operator.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """`next`: send it back as `before`; null at the end."""
+
+    entries: list[Entry]
+    next: int | None
+
+
+@router.get("/log")
+def list_log(
+    has: Has,
+    _: Editor,
+    kind: Text = None,
+    subject: Text = None,
+    actor: Text = None,
+    before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> LogPage:
+    """Who changed what, newest first. `kind`: product, item, user, device ...; `subject`: its key."""
+    with has.database.snapshot() as tx:
+        found = operator_log.entries(tx, LogFilter(kind, subject, actor), before, limit)
+    return LogPage(found, found[-1].id if len(found) == limit else None)
