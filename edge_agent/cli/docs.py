@@ -23,8 +23,8 @@ HEAD = """# Command line
 Generated from the code (`make docs`). While the agent runs, a command is a request to it; while it does
 not, the same request is served inside the command's own process. `--json` prints one JSON document on standard
 output (`run`: one line when it answers); errors are one line on standard error, with `--json` one JSON object
-`{"error": {"code", "detail", "hint", "problems"}}`. Passwords are asked for on a terminal and read from the
-first line of standard input elsewhere.
+`{"error": {"code", "detail", "hint", "problems"}}`, and where work takes long one `{"progress": …}` per change.
+Passwords are asked for on a terminal and read from the first line of standard input elsewhere.
 
 `edge-agent --data-dir DIR COMMAND …` (or `EDGE_AGENT_DATA_DIR`) names the data directory.
 

@@ -89,7 +89,7 @@ def failing(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def now(context: typer.Context, as_json: AsJson = False) -> int:
     """Sends and fetches everything now, whatever the lanes wait for; Ctrl-C stops it at any time."""
     with agent(context) as connection:
-        result = carry_out(connection, "run", None, "Synchronising")
+        result = carry_out(connection, "run", None, "Synchronising", as_json=as_json)
     if result is not None:
         emit_json(result) if as_json else emit_facts(
             {
@@ -111,7 +111,7 @@ def verify(
 ) -> int:
     """Compares what is here with what the server has. Changes nothing; exit 9 when they differ."""
     with agent(context) as connection:
-        result = carry_out(connection, "verify", {"deep": deep}, "Comparing")
+        result = carry_out(connection, "verify", {"deep": deep}, "Comparing", as_json=as_json)
     if result is None:
         return exit_of(result)
     if as_json:
@@ -130,7 +130,7 @@ def repair(
 ) -> int:
     """Mends what differs: fetches anew, queues and uploads again. Exit 9 when something is left for a person."""
     with agent(context) as connection:
-        result = carry_out(connection, "repair", {"dry_run": dry_run}, "Mending")
+        result = carry_out(connection, "repair", {"dry_run": dry_run}, "Mending", as_json=as_json)
     return _mended(result, as_json=as_json)
 
 
@@ -151,7 +151,9 @@ def resync(
             hint="See `edge-agent sync verify` for their names.",
         )
     with agent(context) as connection:
-        result = carry_out(connection, "resync", {"tables": table or None}, "Beginning again")
+        result = carry_out(
+            connection, "resync", {"tables": table or None}, "Beginning again", as_json=as_json
+        )
     return _mended(result, as_json=as_json)
 
 

@@ -96,10 +96,15 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new JSON file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Writes all of them with their rows into a file, for whoever can say why."""
+    """Writes all of them with their rows into a file, for whoever can say why; photographs are named in it, their
+    files are not in it."""
     with agent(context) as connection:
         document = connection.send("GET", "/sync/dead/export", answer_s=None)
     path = file.expanduser().absolute()
     write_new(path, json.dumps(document, ensure_ascii=False, indent=1).encode())
-    facts = {"file": str(path), "dead_letters": len(document["dead_letters"])}
+    facts = {
+        "file": str(path),
+        "dead_letters": len(document["dead_letters"]),
+        "images": len(document["images"]),
+    }
     emit_json(facts) if as_json else emit_facts(facts)

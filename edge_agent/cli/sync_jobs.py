@@ -3,13 +3,15 @@
 Rules of this file:
 - The work is the agent's, whether it runs by itself or inside this process; here it is only watched. Ctrl-C asks it
   to stop and waits until its step has ended.
+- Progress goes to standard error: a bar on a terminal, with `--json` one line per change, else nothing.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from edge_agent.cli.connection import Connection, Refused, quoted
@@ -20,10 +22,12 @@ WATCH_S = 10.0
 RUNNING, CANCELLED, FAILED = "running", "cancelled", "failed"
 
 
-def carry_out(connection: Connection, path: str, body: Any, text: str) -> Mapping[str, Any] | None:
+def carry_out(
+    connection: Connection, path: str, body: Any, text: str, *, as_json: bool = False
+) -> Mapping[str, Any] | None:
     """The result of the job that POST /sync/PATH begins; None: it was stopped. Raises Refused as it failed."""
     job = connection.post(f"/sync/{path}", body)
-    with bar(text) as show:
+    with nullcontext(_told) if as_json else bar(text) as show:
         try:
             job = _watched(connection, job, show)
         except KeyboardInterrupt:
@@ -48,6 +52,12 @@ def _watched(
             f"/sync/jobs/{quoted(job['id'])}", after_revision=job["revision"], wait_s=WATCH_S
         )
     return job
+
+
+def _told(progress: Mapping[str, Any]) -> None:
+    """One line for a program that waits; nothing before the first step."""
+    if progress["step"]:
+        print(json.dumps({"progress": progress}, ensure_ascii=False), file=sys.stderr, flush=True)
 
 
 @contextmanager

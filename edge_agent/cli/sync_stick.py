@@ -27,7 +27,7 @@ def export(
     """Writes the unsent queue with its photographs to a signed file (and FILE-2 … if one cannot hold it)."""
     path = file.expanduser().absolute()
     with agent(context) as connection:
-        result = carry_out(connection, "export", {"file": str(path)}, "Writing")
+        result = carry_out(connection, "export", {"file": str(path)}, "Writing", as_json=as_json)
     if result is None:
         return exit_of(result)
     if as_json:

@@ -84,10 +84,11 @@ def lost_conflicts(reader: sqlite3.Connection, table: str, ids: Sequence[str]) -
     return {row[0] for row in reader.execute(sql, (table, json.dumps(list(ids))))}
 
 
-def uploads(reader: sqlite3.Connection) -> Iterator[Upload]:
-    """Every photograph that the object store is said to hold, in the order of their ids."""
-    sql = "SELECT id, sha256, file_size FROM inspection_images WHERE uploaded_at IS NOT NULL ORDER BY id"
-    return (Upload(*row) for row in reader.execute(sql))
+def uploads(reader: sqlite3.Connection, newest: int | None = None) -> Iterator[Upload]:
+    """Photographs that the object store is said to hold, the newest first: so many, or all of them."""
+    sql = """SELECT id, sha256, file_size FROM inspection_images WHERE uploaded_at IS NOT NULL
+             ORDER BY id DESC LIMIT ?"""
+    return (Upload(*row) for row in reader.execute(sql, (-1 if newest is None else newest,)))
 
 
 def upload_again(tx: sqlite3.Connection, ids: Iterable[str]) -> None:

@@ -8,13 +8,14 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_agent.store.database import placeholders
 from edge_agent.store.records import columns, many
 
 LANES = (2, 3)
+WINDOW = 1000
 DUE = """
     SELECT i.id AS image_id, i.sha256, i.file_size, i.file_path, i.created_at, i.upload_lane, b.upload_id,
            coalesce(b.retry_count, 0) AS retry_count
@@ -112,6 +113,15 @@ def list_dead(reader: sqlite3.Connection, limit: int, *, code: str | None = None
     return many(DeadBlob, reader.execute(sql, (code, limit)))
 
 
+def dead_files(reader: sqlite3.Connection) -> Iterator[dict[str, object]]:
+    """Every photograph whose bytes were given up: which it is, where its file lies, and why."""
+    sql = """SELECT i.id AS image_id, i.session_id, i.file_path, b.sha256, b.retry_count, b.dead_at, b.error_code,
+                    b.error_detail
+             FROM blob_uploads b JOIN inspection_images i ON i.sha256 = b.sha256
+             WHERE b.dead_at IS NOT NULL ORDER BY b.dead_at, i.id"""
+    return (dict(row) for row in reader.execute(sql))
+
+
 def count_dead(reader: sqlite3.Connection) -> int:
     return int(reader.execute("SELECT count(*) FROM blob_uploads WHERE dead_at IS NOT NULL").fetchone()[0])
 
@@ -124,9 +134,8 @@ def revive(tx: sqlite3.Connection, *, sha256: str | None = None, code: str | Non
 
 
 def doubt(tx: sqlite3.Connection) -> int:
-    """The centre may have lost what it had verified (it was restored from a backup): every photograph that is still
-    here is asked about again. Bytes that it has are not sent again. How many."""
-    sql = (
-        "UPDATE inspection_images SET uploaded_at = NULL WHERE uploaded_at IS NOT NULL AND evicted_at IS NULL"
-    )
-    return tx.execute(sql).rowcount
+    """The centre may have lost what it had verified (it was restored from a backup): photographs that are still here
+    are asked about again, at most WINDOW of them. Bytes that it has are not sent again. How many; 0: none is left."""
+    sql = """UPDATE inspection_images SET uploaded_at = NULL WHERE id IN (
+                 SELECT id FROM inspection_images WHERE uploaded_at IS NOT NULL AND evicted_at IS NULL LIMIT ?)"""
+    return tx.execute(sql, (WINDOW,)).rowcount

@@ -20,6 +20,7 @@ from edge_agent.store.records import row_of
 
 CHUNK = 500
 HELD_SHOWN = 100
+NOTE = "Photographs are named, not contained: send their files along, `file_path` in the data directory."
 
 
 def retry_one(database: Database, entry_id: int, actor: Actor) -> None:
@@ -53,8 +54,9 @@ def _retry_images(database: Database, actor: Actor, code: str | None) -> int:
 
 
 def export(database: Database) -> Iterator[bytes]:
-    """All of them with their data and what they hold up: one JSON document, a page at a time."""
-    yield b'{"dead_letters":['
+    """All of them with their data and what they hold up, then the photographs given up: one JSON document, a page at
+    a time. The photographs' bytes are not in it, and it says so."""
+    yield b'{"note":' + json.dumps(NOTE).encode() + b',\n"dead_letters":['
     after_id, comma = 0, b"\n"
     while True:
         with database.snapshot() as reader:
@@ -66,7 +68,9 @@ def export(database: Database) -> Iterator[bytes]:
         if not page:
             break
         after_id = page[-1].id
-    yield b"\n]}\n"
+    with database.snapshot() as reader:
+        given_up = list(uploads.dead_files(reader))
+    yield b'\n],\n"images":' + json.dumps(given_up, ensure_ascii=False).encode() + b"}\n"
 
 
 def described(entry: DeadEntry, held: list[dead.Held]) -> dict[str, Any]:

@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 class Hello:
     """Greets the server when it was not heard of for FRESH_S, or when wanted.
 
-    `told` hears of every greeting the newest version of each space and the server's epoch. `recheck` runs in the
-    transaction that ends a server's restoring: whatever else must be compared anew.
+    `told` hears of every greeting the newest version of each space and the server's epoch. `recheck`: whatever else
+    must be compared anew after a restore, each called again in a transaction of its own as long as it says how much it
+    did; the last calls are in the one that ends the mending.
     """
 
     name = "hello"
@@ -43,7 +44,7 @@ class Hello:
         device_id: str,
         *,
         told: Callable[[Mapping[str, int], str], None] = lambda _heads, _epoch: None,
-        recheck: Sequence[Callable[[sqlite3.Connection], object]] = (),
+        recheck: Sequence[Callable[[sqlite3.Connection], int | None]] = (),
     ) -> None:
         self._db, self._central, self._clock = database, central, clock
         self._device_id, self._told, self._recheck = device_id, told, recheck
@@ -101,19 +102,17 @@ class Hello:
         )
 
     def _requeue(self, standing: Standing, reply: HelloReply) -> bool:
-        """One window of entries; after the last one the standing says that nothing is lost any more."""
+        """One window of entries or photographs; after the last one the standing says that nothing is lost any more."""
         lost_after = standing.lost_after_ack or 0
         with self._db.write() as tx:
             to = outbox.requeue_lost(
                 tx, self._requeued_to, standing.incarnation, lost_after, everything=lost_after == 0
             )
-            if to is None:
-                after = device.restored(standing, reply.server_epoch, reply.device_last_ack)
-                device.keep(tx, after)
-                for recheck in self._recheck:
-                    recheck(tx)
-        self._requeued_to = to or 0
-        if to is None:
+            is_mended = to is None and not any(recheck(tx) for recheck in self._recheck)
+            if is_mended:
+                device.keep(tx, device.restored(standing, reply.server_epoch, reply.device_last_ack))
+        self._requeued_to = 0 if is_mended else to or self._requeued_to
+        if is_mended:
             log.warning("the server was restored: what it had lost is queued again")
             self._restored = None
             self.want()

@@ -57,7 +57,7 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
     push = PushLane(database, central, clock, parts.events.publish)
     downloads = Downloads(parts.config.data_dir, central)
     pull = PullLane(database, clock, central, parts.arrivals, downloads)
-    recheck = (begin_all_again, uploads.doubt)
+    recheck = (uploads.doubt, begin_all_again)
     hello = Hello(database, central, clock, device_id, told=pull.told, recheck=recheck)
     images = BlobLane(
         database, parts.blobs, central, clock, parts.events.publish, parallel=parts.images_in_flight

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from edge_agent.sync.downloads import Downloads
 from edge_agent.sync.link import Link
@@ -34,7 +35,7 @@ def mend(
 ) -> RepairReport:
     """See `Sync.repair`."""
     with link.rows.at_rest():
-        _greet(link)
+        _greet(link, progress)
         found = compare(parts, link, deep=deep, tables=None, progress=progress)
         return _repair(parts, link).run(found, dry_run=dry_run, automatic=automatic, progress=progress)
 
@@ -44,16 +45,18 @@ def begin_again(
 ) -> ResyncReport:
     """See `Sync.resync`."""
     with link.rows.at_rest():
-        _greet(link)
+        _greet(link, progress)
         found = compare(parts, link, deep=True, tables=tables, progress=progress)
         return resync(parts.database, _repair(parts, link), tables, found, progress=progress)
 
 
-def _greet(link: Link) -> None:
+def _greet(link: Link, progress: Progress) -> None:
     """Until nothing the server lost is left to be queued again. Raises SyncFailed."""
     link.hello.want()
-    while link.hello.step():
-        pass
+    for windows in count():
+        progress("greeting", windows, None)
+        if not link.hello.step():
+            return
 
 
 def _repair(parts: Parts, link: Link) -> Repair:

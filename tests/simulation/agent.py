@@ -169,11 +169,6 @@ class Agent:
                 self._parts(), self.link, deep=False, dry_run=False, automatic=True, progress=no_progress
             )
 
-    def resync(self) -> None:
-        """What a technician does when told that the server was restored: `edge-agent sync resync --all`."""
-        assert self.link is not None
-        mending.begin_again(self._parts(), self.link, tables=None, progress=no_progress)
-
     def differences(self) -> list[Difference]:
         """`edge-agent sync verify --deep`."""
         assert self.link is not None

@@ -87,6 +87,7 @@ class World:
             self.power,
             self.set_clock,
             self.store,
+            self.night,
         ]
         if self.dice.random() < 0.3:
             self.centre.back_up()
@@ -187,7 +188,7 @@ class World:
                 return
             self.now_s += 310
             for agent in self.agents if self.centre.restores else []:
-                self._powered(agent, agent.resync)  # without a new epoch only a person can tell
+                self._powered(agent, agent.compare)  # without a new epoch nothing else may tell
         self._require(invariants.at_rest(self), "at rest")
 
     def _wrong_at_rest(self) -> list[str]:

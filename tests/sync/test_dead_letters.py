@@ -10,9 +10,10 @@ import pytest
 
 from edge_agent.errors import NotFound
 from edge_agent.models import Actor
-from edge_agent.store import audit, conflicts, dead
+from edge_agent.store import audit, conflicts, dead, uploads
 from edge_agent.store.database import insert
 from edge_agent.store.soundness import queue_faults
+from edge_agent.store.uploads import Trouble
 from edge_agent.sync import dead_letters
 from tests.store_factory import Store
 
@@ -100,8 +101,21 @@ def test_the_export_holds_every_row_its_reason_and_what_it_holds_up(store: Store
     assert letter["held"][0]["entity_type"] == "inspection_sessions"
 
 
+def test_the_export_names_the_photographs_given_up_and_where_their_files_are(store: Store) -> None:
+    store.inspect()
+    with store.database.write() as tx:
+        sha256, file_path = tx.execute("SELECT sha256, file_path FROM inspection_images LIMIT 1").fetchone()
+        uploads.note(tx, [Trouble(sha256, "blob-too-large", "Too large.", None)], "2026-11-23T13:00:00.000Z")
+    [image] = json.loads(b"".join(dead_letters.export(store.database)))["images"]
+    assert (image["sha256"], image["file_path"], image["error_code"]) == (sha256, file_path, "blob-too-large")
+
+
 def test_an_export_of_nothing_is_still_a_document(store: Store) -> None:
-    assert json.loads(b"".join(dead_letters.export(store.database))) == {"dead_letters": []}
+    assert json.loads(b"".join(dead_letters.export(store.database))) == {
+        "note": dead_letters.NOTE,
+        "dead_letters": [],
+        "images": [],
+    }
 
 
 def test_a_conflict_is_open_until_a_person_has_seen_it(store: Store) -> None:

@@ -14,6 +14,7 @@ from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
 from edge_agent.store import digests, pulled
 from edge_agent.store.soundness import FACT_TABLES
+from edge_agent.sync import verify
 from edge_agent.sync.downloads import Downloads
 from edge_agent.sync.repair import Repair, RepairReport, alarms, require_tables, resync
 from edge_agent.sync.verify import Kind, Verification, VerifyReport, no_progress, row_kinds
@@ -325,11 +326,16 @@ def test_a_record_changed_outside_is_never_sent(bench: Bench) -> None:
     assert bench.queued() == []
 
 
-def test_photographs_the_object_store_lost_are_sent_again(bench: Bench) -> None:
+def test_photographs_the_object_store_lost_are_sent_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lost, *held = _blobs(bench)
     bench.central.blobs |= dict.fromkeys(held, b"")
+    monkeypatch.setattr(verify, "NEWEST_PHOTOGRAPHS", 0)
     assert bench.kinds() == []
     found = bench.compare(deep=True)
+    monkeypatch.undo()
+    assert bench.compare().differences == found.differences, "the newest are asked for without --deep too"
     assert [(one.space, one.kind) for one in found.differences] == [("blobs", Kind.MISSING_THERE)]
     assert bench.repair.run(found).uploads == 1
     with bench.store.database.read() as reader:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from edge_agent.cli.connection import Connection
 from edge_agent.cli.demo_central import another, is_possible
-from edge_agent.cli.sync_jobs import details
+from edge_agent.cli.sync_jobs import carry_out, details
 from edge_agent.cli.sync_words import age, amount, size
 from edge_agent.demo import IMAGES
 
@@ -40,6 +43,27 @@ def test_what_stands_beside_the_bar() -> None:
     )
     nothing = dict.fromkeys(progress, None) | {"bytes_done": 0}
     assert list(details(nothing)) == []
+
+
+def test_a_program_hears_of_progress_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class Agent:
+        """Answers what the agent would, one state of the job after the other."""
+
+        def __init__(self) -> None:
+            steps = [{"step": ""}, {"step": "rows"}, {"step": "photographs"}]
+            self.states = [{"id": "1", "phase": "running", "revision": 1, "progress": step} for step in steps]
+            self.states.append(self.states[-1] | {"phase": "done", "result": {"rows": 5}})
+
+        def post(self, _path: str, _body: object = None) -> dict[str, Any]:
+            return self.states.pop(0)
+
+        def get(self, _path: str, **_query: object) -> dict[str, Any]:
+            return self.states.pop(0)
+
+    assert carry_out(cast(Connection, Agent()), "run", None, "Synchronising", as_json=True) == {"rows": 5}
+    shown = capsys.readouterr()
+    told = [json.loads(line)["progress"]["step"] for line in shown.err.splitlines()]
+    assert (told, shown.out) == (["rows", "photographs"], "")
 
 
 def test_another_photograph_shows_the_same() -> None:
