@@ -341,68 +341,46 @@ CALL sync_table('central_decisions', 'decisions');
 
 -- ── masters on the wire ────────────────────────────────────────────────────────────────────────────────
 
-CREATE FUNCTION wire(value TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(to_json(value)::text, 'null')
-$$;
 CREATE FUNCTION wire(value TIMESTAMPTZ) RETURNS TEXT LANGUAGE sql STABLE AS $$
-    SELECT coalesce(to_char(value AT TIME ZONE 'UTC', '"\""YYYY-MM-DD"T"HH24:MI:SS.MS"Z\""'), 'null')
-$$;
-CREATE FUNCTION wire(value BOOLEAN) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE value WHEN true THEN '1' WHEN false THEN '0' ELSE 'null' END
-$$;
-CREATE FUNCTION wire(value BIGINT) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(value::text, 'null')
-$$;
-CREATE FUNCTION wire(value INTEGER) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(value::text, 'null')
+    SELECT to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
 -- Every change of the space masters: the row as its canonical JSON (RFC 8785, keys in order, the edge's column
 -- names and values), or NULL where it was deleted.
 CREATE VIEW sync_masters AS
-SELECT row_version, 'users' AS table_name, id::text AS row_id,
-       '{"created_at":' || wire(created_at) || ',"email":' || wire(email) || ',"full_name":' || wire(full_name)
-       || ',"is_active":' || wire(is_active) || ',"password_hash":' || wire(password_hash) || ',"role":' || wire(role)
-       || ',"server_id":' || wire(id::text) || ',"updated_at":' || wire(updated_at)
-       || ',"username":' || wire(username) || '}' AS data
+SELECT row_version, 'users' AS table_name, id::text AS row_id, (
+    SELECT row_to_json(r)::text FROM (
+        SELECT wire(created_at) AS created_at, email, full_name, is_active::int, password_hash, role, id AS server_id,
+               wire(updated_at) AS updated_at, username) AS r) AS data
 FROM users
 UNION ALL
-SELECT row_version, 'pipelines', id::text,
-       '{"code":' || wire(code) || ',"created_at":' || wire(created_at) || ',"created_by":' || wire(created_by::text)
-       || ',"definition":' || wire(definition::text) || ',"definition_version":' || wire(definition_version)
-       || ',"description":' || wire(description) || ',"id":' || wire(id::text) || ',"is_active":' || wire(is_active)
-       || ',"name":' || wire(name) || ',"sha256":' || wire(sha256) || ',"updated_at":' || wire(updated_at)
-       || ',"version":' || wire(version) || '}'
+SELECT row_version, 'pipelines', id::text, (
+    SELECT row_to_json(r)::text FROM (
+        SELECT code, wire(created_at) AS created_at, created_by, definition::text, definition_version, description, id,
+               is_active::int, name, sha256, wire(updated_at) AS updated_at, version) AS r)
 FROM pipelines
 UNION ALL
-SELECT row_version, 'inspection_targets_master', id::text,
-       '{"created_at":' || wire(created_at) || ',"created_by":' || wire(created_by::text)
-       || ',"description":' || wire(description) || ',"id":' || wire(id::text) || ',"is_active":' || wire(is_active)
-       || ',"product_code":' || wire(product_code) || ',"product_name":' || wire(product_name)
-       || ',"updated_at":' || wire(updated_at) || ',"version":' || wire(version) || '}'
+SELECT row_version, 'inspection_targets_master', id::text, (
+    SELECT row_to_json(r)::text FROM (
+        SELECT wire(created_at) AS created_at, created_by, description, id, is_active::int, product_code, product_name,
+               wire(updated_at) AS updated_at, version) AS r)
 FROM inspection_targets_master
 UNION ALL
-SELECT row_version, 'inspection_items_master', id::text,
-       '{"ai_enabled":' || wire(ai_enabled) || ',"created_at":' || wire(created_at)
-       || ',"criteria":' || wire(criteria::text) || ',"id":' || wire(id::text)
-       || ',"inspection_type":' || wire(inspection_type) || ',"is_active":' || wire(is_active)
-       || ',"item_code":' || wire(item_code) || ',"item_name":' || wire(item_name)
-       || ',"order_sequence":' || wire(order_sequence) || ',"pipeline_id":' || wire(pipeline_id::text)
-       || ',"required":' || wire(required) || ',"target_id":' || wire(target_id::text)
-       || ',"updated_at":' || wire(updated_at) || '}'
+SELECT row_version, 'inspection_items_master', id::text, (
+    SELECT row_to_json(r)::text FROM (
+        SELECT ai_enabled::int, wire(created_at) AS created_at, criteria::text, id, inspection_type, is_active::int,
+               item_code, item_name, order_sequence, pipeline_id, required::int, target_id,
+               wire(updated_at) AS updated_at) AS r)
 FROM inspection_items_master
 UNION ALL
-SELECT row_version, 'model_packages', id::text,
-       '{"archive_sha256":' || wire(archive_sha256) || ',"archive_size":' || wire(archive_size)
-       || ',"created_at":' || wire(created_at) || ',"id":' || wire(id::text) || ',"is_active":' || wire(is_active)
-       || ',"manifest":' || wire(manifest::text) || ',"model_sha256":' || wire(model_sha256)
-       || ',"name":' || wire(name) || ',"task":' || wire(task) || ',"updated_at":' || wire(updated_at)
-       || ',"version":' || wire(version) || '}'
+SELECT row_version, 'model_packages', id::text, (
+    SELECT row_to_json(r)::text FROM (
+        SELECT archive_sha256, archive_size, wire(created_at) AS created_at, id, is_active::int, manifest::text,
+               model_sha256, name, task, wire(updated_at) AS updated_at, version) AS r)
 FROM model_packages
 UNION ALL
-SELECT row_version, 'assets', id::text,
-       '{"created_at":' || wire(created_at) || ',"id":' || wire(id::text) || ',"sha256":' || wire(sha256)
-       || ',"size":' || wire(size) || '}'
+SELECT row_version, 'assets', id::text, (
+    SELECT row_to_json(r)::text FROM (SELECT wire(created_at) AS created_at, id, sha256, size) AS r)
 FROM assets
 UNION ALL
 SELECT row_version, table_name, row_id, NULL
@@ -410,11 +388,10 @@ FROM sync_tombstones WHERE space = 'masters';
 
 -- Every decision in the order of commits, in the same form.
 CREATE VIEW sync_decisions AS
-SELECT row_version, 'central_decisions' AS table_name, id::text AS row_id,
-       '{"decided_at":' || wire(decided_at) || ',"decided_by":' || wire(decided_by::text)
-       || ',"final_result":' || wire(final_result) || ',"id":' || wire(id::text)
-       || ',"item_id":' || wire(item_id::text) || ',"reason":' || wire(reason)
-       || ',"session_id":' || wire(session_id::text) || ',"version":' || wire(version) || '}' AS data
+SELECT row_version, 'central_decisions' AS table_name, id::text AS row_id, (
+    SELECT row_to_json(r)::text FROM (
+        SELECT wire(decided_at) AS decided_at, decided_by, final_result, id, item_id, reason, session_id,
+               version) AS r) AS data
 FROM central_decisions
 UNION ALL
 SELECT row_version, table_name, row_id, NULL

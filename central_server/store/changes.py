@@ -9,14 +9,18 @@ Rules of this file:
 
 from __future__ import annotations
 
+from typing import cast
+
 from central_server.errors import Refused
 from central_server.store.database import Connection, Database
 from sync_protocol.canonical import sha256_hex
 from sync_protocol.messages import Change, Page
 
 VIEWS = {"masters": "sync_masters", "decisions": "sync_decisions"}
-MAX_ROWS = 2000
-MAX_BYTES = 1 << 20
+ROWS_AT_ONCE = 1000
+MAX_BYTES = 4 << 20
+ROW_BYTES = 200
+"""What a row takes in a page besides its data, at most."""
 
 HEAD = """SELECT version, tombstone_horizon, (SELECT server_epoch::text FROM server_state) FROM sync_spaces
           WHERE space = %s"""
@@ -37,30 +41,42 @@ def pull(
     Raises Refused: `space-unknown`; `pull-reset` when the epoch is another, or what was deleted since the cursor
     is no longer known, or the cursor is ahead of the server.
     """
-    view = require_space(space)
+    require_space(space)
     with database.snapshot() as tx:
         head, horizon, epoch = _head(tx, space)
         _require_continuable(cursor, server_epoch, head, horizon, epoch)
-        sql = f"""SELECT row_version, table_name, row_id, data FROM {view} WHERE row_version > %s
-                  ORDER BY row_version LIMIT %s"""
-        rows = tx.execute(sql.encode(), (cursor, MAX_ROWS)).fetchall() if cursor < head else []
-    changes = _fitting([_change(*row) for row in rows], max_bytes)
-    has_more = len(changes) < len(rows) or len(rows) == MAX_ROWS
+        changes, has_more = _changes(tx, space, cursor, head, max_bytes)
     return Page.model_construct(
         space=space,
         server_epoch=epoch,
         from_cursor=cursor,
         to_cursor=changes[-1].version if has_more else head,
         has_more=has_more,
-        changes=changes,
+        changes=tuple(changes),
     )
+
+
+def _changes(tx: Connection, space: str, cursor: int, head: int, max_bytes: int) -> tuple[list[Change], bool]:
+    """The first changes after `cursor` up to `head`: one, or as many as fit; and whether there are more."""
+    sql = f"""SELECT row_version, table_name, row_id, data FROM {VIEWS[space]} WHERE row_version > %s
+              ORDER BY row_version LIMIT {ROWS_AT_ONCE}"""
+    found: list[Change] = []
+    while cursor < head and (rows := tx.execute(sql.encode(), (cursor,)).fetchall()):
+        for row in rows:
+            change = _change(row)
+            max_bytes -= len(change.data) + ROW_BYTES
+            if max_bytes < 0 and found:
+                return found, True
+            found.append(change)
+        cursor = found[-1].version
+    return found, False
 
 
 def find_rows(tx: Connection, space: str, table: str, ids: list[str]) -> tuple[Change, ...]:
     """Those of the table's rows with these ids that are there. Raises Refused (`space-unknown`)."""
     sql = f"""SELECT row_version, table_name, row_id, data FROM {require_space(space)}
               WHERE table_name = %s AND row_id = ANY(%s) AND data IS NOT NULL ORDER BY row_version"""
-    return tuple(_change(*row) for row in tx.execute(sql.encode(), (table, ids)).fetchall())
+    return tuple(_change(row) for row in tx.execute(sql.encode(), (table, ids)).fetchall())
 
 
 def head_of(tx: Connection, space: str) -> int:
@@ -98,22 +114,8 @@ def _require_continuable(cursor: int, asked: str | None, head: int, horizon: int
         raise Refused("pull-reset", f"Cursor {cursor} cannot be continued: {reason}.", server_epoch=epoch)
 
 
-def _change(version: object, table: object, row_id: object, data: object) -> Change:
-    text = "" if data is None else str(data)
-    return Change(
-        table=str(table),
-        id=str(row_id),
-        operation="tombstone" if data is None else "put",
-        version=int(str(version)),
-        data=text,
-        sha256=sha256_hex(text.encode()) if data is not None else "",
-    )
-
-
-def _fitting(changes: list[Change], max_bytes: int) -> tuple[Change, ...]:
-    size = 0
-    for number, change in enumerate(changes):
-        size += len(change.data) + 200
-        if size > max_bytes and number:
-            return tuple(changes[:number])
-    return tuple(changes)
+def _change(row: tuple[object, ...]) -> Change:
+    version, table, row_id, data = cast("tuple[int, str, str, str | None]", row)
+    if data is None:
+        return Change(table, row_id, "tombstone", version)
+    return Change(table, row_id, "put", version, data, sha256_hex(data.encode()))

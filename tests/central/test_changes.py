@@ -186,7 +186,7 @@ def test_pages_of_any_size_hold_the_same(database: Database, monkeypatch: pytest
     assert len(whole) == 23
     assert pulled(database, cursor, epoch, max_bytes=1) == whole
     assert pulled(database, cursor, epoch, max_bytes=3000) == whole
-    monkeypatch.setattr(changes, "MAX_ROWS", 5)
+    monkeypatch.setattr(changes, "ROWS_AT_ONCE", 5)
     assert pulled(database, cursor, epoch) == whole
 
 
