@@ -275,8 +275,9 @@ CREATE TABLE item_verdicts (
 CREATE INDEX idx_item_verdicts_review ON item_verdicts (updated_at, session_id, item_id)
     WHERE review IS NOT NULL AND human_result = '' AND is_closed = 0;
 
--- What the counts below are about: a product (item_id '') or one item of a product. number is its name there;
--- it is our own and not the rowid's to choose, and a row stays for ever. Number 0 is everything.
+-- What the counts below are about: a product (item_id '') or one item of a product, from its first inspection on.
+-- number is its name there; it is our own and not the rowid's to choose, and a row stays for ever. Number 0 is
+-- everything.
 CREATE TABLE count_subjects (
     number         INTEGER PRIMARY KEY,
     product_id     TEXT NOT NULL,
@@ -337,27 +338,19 @@ CROSS JOIN count_subjects i ON i.product_id = s.product_id
 CROSS JOIN (VALUES (0, 'day'), (0, 'month'), (1, 'day'), (1, 'month'), (2, 'day'), (2, 'month')) cell
 WHERE i.item_id <> '' OR cell.column1 < 2;
 
-CREATE TRIGGER inspection_targets_master_subject AFTER INSERT ON inspection_targets_master
+CREATE TRIGGER inspection_sessions_subject AFTER INSERT ON inspection_sessions
 BEGIN
     INSERT INTO count_subjects
-    SELECT n, NEW.id, '', n FROM (SELECT coalesce(max(number), 0) + 1 AS n FROM count_subjects) WHERE true
+    SELECT n, NEW.product_id, '', n FROM (SELECT coalesce(max(number), 0) + 1 AS n FROM count_subjects) WHERE true
     ON CONFLICT DO NOTHING;
 END;
 
-CREATE TRIGGER inspection_items_master_subject AFTER INSERT ON inspection_items_master
+CREATE TRIGGER item_verdicts_subject BEFORE INSERT ON item_verdicts
 BEGIN
     INSERT INTO count_subjects
-    SELECT (SELECT max(number) + 1 FROM count_subjects), NEW.target_id, NEW.id, p.number
-    FROM count_subjects p WHERE p.product_id = NEW.target_id AND p.item_id = ''
-    ON CONFLICT DO NOTHING;
-END;
-
-CREATE TRIGGER inspection_items_master_move AFTER UPDATE OF target_id ON inspection_items_master
-WHEN OLD.target_id <> NEW.target_id
-BEGIN
-    INSERT INTO count_subjects
-    SELECT (SELECT max(number) + 1 FROM count_subjects), NEW.target_id, NEW.id, p.number
-    FROM count_subjects p WHERE p.product_id = NEW.target_id AND p.item_id = ''
+    SELECT (SELECT max(number) + 1 FROM count_subjects), p.product_id, NEW.item_id, p.number
+    FROM inspection_sessions s JOIN count_subjects p ON p.product_id = s.product_id AND p.item_id = ''
+    WHERE s.id = NEW.session_id
     ON CONFLICT DO NOTHING;
 END;
 

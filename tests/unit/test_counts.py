@@ -276,15 +276,19 @@ def test_every_statistic_is_what_counting_again_gives(
                 } == expected_sessions(history, whole, of_sessions)
 
 
-def test_numbers_of_subjects_survive_compaction(paths: Iterator[Path]) -> None:
+def test_what_was_inspected_has_a_number_that_survives_compaction(paths: Iterator[Path]) -> None:
     sql = "SELECT * FROM count_subjects ORDER BY number"
+    look = Verdict((("OK", None),), ())
+    history = [Inspection(product, 1, FIRST, (look, look), ()) for product in reversed(PRODUCTS)]
     opened = closing(open_database(next(paths), Clock(), "desktop", "test"))
-    with opened as database, database.maintenance() as connection:
-        before = connection.execute(sql).fetchall()
-        connection.execute("VACUUM")
-        assert connection.execute(sql).fetchall() == before
+    with opened as database:
+        play(database, history)
+        with database.maintenance() as connection:
+            before = connection.execute(sql).fetchall()
+            connection.execute("VACUUM")
+            assert connection.execute(sql).fetchall() == before
     assert [tuple(row)[1:3] for row in before] == [
-        (product, part and product + part) for product in PRODUCTS for part in ("", *ITEMS)
+        (product, part and product + part) for product in reversed(PRODUCTS) for part in ("", *ITEMS)
     ]
 
 

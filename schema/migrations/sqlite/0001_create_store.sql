@@ -269,27 +269,19 @@ CROSS JOIN count_subjects i ON i.product_id = s.product_id
 CROSS JOIN (VALUES (0, 'day'), (0, 'month'), (1, 'day'), (1, 'month'), (2, 'day'), (2, 'month')) cell
 WHERE i.item_id <> '' OR cell.column1 < 2;
 
-CREATE TRIGGER inspection_targets_master_subject AFTER INSERT ON inspection_targets_master
+CREATE TRIGGER inspection_sessions_subject AFTER INSERT ON inspection_sessions
 BEGIN
     INSERT INTO count_subjects
-    SELECT n, NEW.id, '', n FROM (SELECT coalesce(max(number), 0) + 1 AS n FROM count_subjects) WHERE true
+    SELECT n, NEW.product_id, '', n FROM (SELECT coalesce(max(number), 0) + 1 AS n FROM count_subjects) WHERE true
     ON CONFLICT DO NOTHING;
 END;
 
-CREATE TRIGGER inspection_items_master_subject AFTER INSERT ON inspection_items_master
+CREATE TRIGGER item_verdicts_subject BEFORE INSERT ON item_verdicts
 BEGIN
     INSERT INTO count_subjects
-    SELECT (SELECT max(number) + 1 FROM count_subjects), NEW.target_id, NEW.id, p.number
-    FROM count_subjects p WHERE p.product_id = NEW.target_id AND p.item_id = ''
-    ON CONFLICT DO NOTHING;
-END;
-
-CREATE TRIGGER inspection_items_master_move AFTER UPDATE OF target_id ON inspection_items_master
-WHEN OLD.target_id <> NEW.target_id
-BEGIN
-    INSERT INTO count_subjects
-    SELECT (SELECT max(number) + 1 FROM count_subjects), NEW.target_id, NEW.id, p.number
-    FROM count_subjects p WHERE p.product_id = NEW.target_id AND p.item_id = ''
+    SELECT (SELECT max(number) + 1 FROM count_subjects), p.product_id, NEW.item_id, p.number
+    FROM inspection_sessions s JOIN count_subjects p ON p.product_id = s.product_id AND p.item_id = ''
+    WHERE s.id = NEW.session_id
     ON CONFLICT DO NOTHING;
 END;
 
