@@ -127,7 +127,7 @@ class Device:
         epoch, has_more = self.greet().server_epoch, True
         while has_more:
             ask = partial(self._central.pull, space, self._cursors[space], epoch, MAX_BYTES)
-            page = self._patiently(ask)
+            page, _ = self._patiently(ask)
             self._cursors[space], has_more = page.to_cursor, page.has_more
         self.pulled_s = perf_counter()
 

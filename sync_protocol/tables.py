@@ -19,13 +19,15 @@ TEXT_OR_NONE: tuple[type, ...] = (str, type(None))
 
 @dataclass(frozen=True, slots=True)
 class PulledTable:
-    """`kinds`: wire column → the types its values may have. `unique`: what no two rows share, besides the id."""
+    """`kinds`: wire column → the types its values may have. `unique`: what no two rows share, besides the id.
+    `is_kept_whole`: no table of the device has all these columns, it keeps the wire row as it came."""
 
     name: str
     space: str
     kinds: Mapping[str, tuple[type, ...]]
     key: str = "id"
     unique: tuple[tuple[str, ...], ...] = ()
+    is_kept_whole: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -65,8 +67,14 @@ MODEL_PACKAGES = PulledTable(
         "updated_at": TEXT,
         "version": TEXT,
     },
+    is_kept_whole=True,
 )
-ASSETS = PulledTable("assets", "masters", {"created_at": TEXT, "id": TEXT, "sha256": TEXT, "size": NUMBER})
+ASSETS = PulledTable(
+    "assets",
+    "masters",
+    {"created_at": TEXT, "id": TEXT, "sha256": TEXT, "size": NUMBER},
+    is_kept_whole=True,
+)
 PIPELINES = PulledTable(
     "pipelines",
     "masters",

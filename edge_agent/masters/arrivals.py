@@ -43,7 +43,7 @@ from edge_agent.masters.packages import (
     workspace,
 )
 from edge_agent.masters.round import Round, Row
-from edge_agent.masters.verify import Arrived, check_arrived, uses_of
+from edge_agent.masters.verify import Arrived, ItemKind, check_arrived, uses_of
 from edge_agent.masters.versions import find
 from edge_agent.models import ModelPackage
 from edge_agent.store import audit, pulled, users
@@ -55,6 +55,7 @@ from sync_protocol.tables import (
     ITEMS,
     MODEL_PACKAGES,
     PIPELINES,
+    PRODUCTS,
     SPACES,
     USERS,
     PulledTable,
@@ -246,7 +247,7 @@ class Arrivals:
         rows, gone = made.puts[table.name], set(made.tombstones[table.name])
         if made.is_full:
             gone |= pulled.pulled_ids(tx, table) - rows.keys()
-        if table.name not in pulled.HELD_ELSEWHERE and rows:
+        if rows and not table.is_kept_whole:
             self._put(tx, table, rows)
         if table is USERS:
             for server_id in gone:
@@ -339,12 +340,12 @@ class Arrivals:
         if not made.touches(MODEL_PACKAGES, PIPELINES, ITEMS):
             return []
         after = store.list_models(tx)
-        items = [row for row in made.rows(ITEMS) if row["is_active"]]
+        items = _active_items(made)
         in_force = {row["id"]: row for row in store.rows(tx, PIPELINES.name) if row["is_active"]}
         came = made.puts[PIPELINES.name].keys() & in_force.keys()
         others = in_force.keys() - came
         if _choices(before) == _choices(after):
-            others &= {row["pipeline_id"] for row in items}
+            others &= {kind.pipeline_id for kind in items}
         judged = pulled.items_of_pipelines(tx, sorted(came | others)) if came or others else []
         arrived = Arrived(
             pipelines=[in_force[one] for one in sorted(came)],
@@ -355,8 +356,7 @@ class Arrivals:
             after=after,
             assets=frozenset(asset_files(self._data_dir)),
         )
-        astray = pulled.items_astray(tx, list(made.puts[ITEMS.name]))
-        return [*_astray(astray), *check_arrived(arrived)]
+        return [*_astray(tx, made), *check_arrived(arrived)]
 
 
 def _wire_rows(reader: sqlite3.Connection, made: Round, table: PulledTable) -> list[Mapping[str, Any]]:
@@ -404,11 +404,24 @@ def _refused_rows(tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str,
     return [Problem(f"{table.name}/{row.id}", "", "row-invalid", why) for row, why in whys if why]
 
 
-def _astray(found: Iterable[tuple[str, str]]) -> Iterator[Problem]:
-    codes = {"target_id": "unknown-product", "pipeline_id": "unknown-pipeline"}
-    for row_id, reference in found:
-        message = "what it refers to is not here"
-        yield Problem(f"{ITEMS.name}/{row_id}", f"/{reference}", codes[reference], message)
+def _active_items(made: Round) -> dict[ItemKind, list[str]]:
+    grouped = made.ids_by(ITEMS, *ItemKind._fields, "is_active")
+    return {ItemKind(*values[:-1]): ids for values, ids in grouped.items() if values[-1]}
+
+
+def _astray(tx: sqlite3.Connection, made: Round) -> Iterator[Problem]:
+    """Items whose product or pipeline is not here."""
+    grouped = made.ids_by(ITEMS, "target_id", "pipeline_id")
+    no_products = pulled.missing(tx, PRODUCTS, {target_id for target_id, _ in grouped})
+    no_pipelines = pulled.missing(tx, PIPELINES, {one for _, one in grouped if one is not None})
+    message = "what it refers to is not here"
+    for (target_id, pipeline_id), ids in grouped.items():
+        for row_id in ids:
+            place = f"{ITEMS.name}/{row_id}"
+            if target_id in no_products:
+                yield Problem(place, "/target_id", "unknown-product", message)
+            elif pipeline_id in no_pipelines:
+                yield Problem(place, "/pipeline_id", "unknown-pipeline", message)
 
 
 def _says_the_same(local: Mapping[str, Any], server: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from edge_agent.errors import Problem
@@ -15,12 +16,13 @@ from sync_protocol.tables import PulledTable
 
 
 class Row(NamedTuple):
-    """`values` in the order of the table's columns; `data` is the canonical JSON they were read from."""
+    """`values` in the order of the table's columns; `data`, of a table that is kept whole, the canonical JSON they
+    were read from."""
 
     id: str
     version: int
     sha256: str
-    data: str
+    data: str | None
     values: tuple[Any, ...]
 
 
@@ -53,3 +55,11 @@ class Round:
         """The rows put, by column."""
         columns = table.columns
         return (dict(zip(columns, row.values, strict=True)) for row in self.puts[table.name].values())
+
+    def ids_by(self, table: PulledTable, *columns: str) -> dict[tuple[Any, ...], list[str]]:
+        """The rows put, grouped by what they have in these columns (two or more)."""
+        values_of = itemgetter(*(table.columns.index(name) for name in columns))
+        found: dict[tuple[Any, ...], list[str]] = {}
+        for row in self.puts[table.name].values():
+            found.setdefault(values_of(row.values), []).append(row.id)
+        return found

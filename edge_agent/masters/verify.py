@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_agent.errors import BadDefinition, Problem
 from edge_agent.inference.criteria import Criteria, RangeRule, parse_criteria
@@ -105,17 +105,26 @@ def uses_of(definition: str) -> tuple[set[tuple[str, str | None]], set[str]]:
     return {key for key in models if isinstance(key[1], str | None)}, set(_ASSET.findall(definition))
 
 
+class ItemKind(NamedTuple):
+    """Items that are alike in this are as good as each other. `criteria` as text."""
+
+    criteria: str
+    inspection_type: str
+    ai_enabled: int
+    pipeline_id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """Masters as a round of the server's rows would leave them; rows by column, all of them active.
 
-    `pipelines` and `items` are the round's; `other_pipelines` are those whose models changed or that judge the
-    round's items, `other_items` those that the round's or those pipelines judge.
+    `pipelines` and `items` (ids by kind) are the round's; `other_pipelines` are those whose models changed or that
+    judge the round's items, `other_items` those that the round's or those pipelines judge.
     """
 
     pipelines: Sequence[Row]
     other_pipelines: Sequence[Row]
-    items: Sequence[Row]
+    items: Mapping[ItemKind, Sequence[str]]
     other_items: Sequence[Row]
     before: Sequence[ModelPackage]
     after: Sequence[ModelPackage]
@@ -159,34 +168,31 @@ def _compile_arrived(row: Row, parts: Parts, place: str) -> Plan:
 
 
 def _check_arrived_items(
-    items: Iterable[Row], plans: Mapping[str, Plan], classes: Mapping[ModelKey, tuple[str, ...]]
+    items: Mapping[ItemKind, Sequence[str]],
+    plans: Mapping[str, Plan],
+    classes: Mapping[ModelKey, tuple[str, ...]],
 ) -> Iterator[Problem]:
-    """Items with the same criteria, kind and pipeline are as good as each other: each combination is tried once."""
-    known: dict[tuple[Any, ...], list[Problem]] = {}
-    for row in items:
-        key = (row["criteria"], row["inspection_type"], row["ai_enabled"], row["pipeline_id"])
-        if key not in known:
-            known[key] = list(_check_arrived_item(row, plans, classes))
-        for problem in known[key]:
-            yield replace(problem, file=f"{ITEMS}/{row['id']}")
+    for kind, ids in items.items():
+        for problem in _check_arrived_item(kind, plans, classes):
+            yield from (replace(problem, file=f"{ITEMS}/{row_id}") for row_id in ids)
 
 
 def _check_arrived_item(
-    row: Row, plans: Mapping[str, Plan], classes: Mapping[ModelKey, tuple[str, ...]]
+    item: ItemKind, plans: Mapping[str, Plan], classes: Mapping[ModelKey, tuple[str, ...]]
 ) -> Iterator[Problem]:
     try:
-        document = read_json(row["criteria"].encode(), MAX_DOCUMENT_BYTES)
-        criteria = parse_criteria(document, "", "/criteria", row["inspection_type"])
+        document = read_json(item.criteria.encode(), MAX_DOCUMENT_BYTES)
+        criteria = parse_criteria(document, "", "/criteria", item.inspection_type)
     except BadDefinition as error:
         yield from error.problems
         return
-    if row["ai_enabled"] and row["inspection_type"] == "FUNCTION":
+    if item.ai_enabled and item.inspection_type == "FUNCTION":
         message = "a FUNCTION item is judged by people: ai_enabled must be false"
         yield Problem("", "/ai_enabled", "no-ai-for-function", message)
-    elif row["ai_enabled"] and row["pipeline_id"] is None:
+    elif item.ai_enabled and item.pipeline_id is None:
         yield Problem("", "/ai_enabled", "missing-pipeline", "an item judged by the AI needs a pipeline")
-    elif row["ai_enabled"] and row["pipeline_id"] in plans:
-        yield from fit(plans[row["pipeline_id"]], criteria, classes, "", "/criteria")
+    elif item.ai_enabled and item.pipeline_id in plans:
+        yield from fit(plans[item.pipeline_id], criteria, classes, "", "/criteria")
 
 
 def _compile_bundle(bundle: Bundle, parts: Parts) -> tuple[dict[str, Plan], list[Problem]]:

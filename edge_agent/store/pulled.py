@@ -17,9 +17,6 @@ from typing import Any, NamedTuple
 
 from sync_protocol.tables import PulledTable
 
-HELD_ELSEWHERE = frozenset({"model_packages", "assets"})
-"""Tables whose wire rows are kept whole in pulled_rows: no table here has all their columns."""
-
 
 @dataclass(frozen=True, slots=True)
 class SpaceState:
@@ -145,17 +142,15 @@ def why_refused(tx: sqlite3.Connection, table: PulledTable, row: tuple[Any, ...]
         tx.execute("RELEASE one_row")
 
 
-def remember(tx: sqlite3.Connection, table: PulledTable, rows: Iterable[tuple[str, int, str, str]]) -> None:
+def remember(
+    tx: sqlite3.Connection, table: PulledTable, rows: Iterable[tuple[str, int, str, str | None]]
+) -> None:
     """Keeps (id, version, sha256, data) of each row as it came."""
-    keeps_data = table.name in HELD_ELSEWHERE
     tx.executemany(
         """INSERT INTO pulled_rows (table_name, row_id, version, sha256, data) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (table_name, row_id)
            DO UPDATE SET version = excluded.version, sha256 = excluded.sha256, data = excluded.data""",
-        (
-            (table.name, row_id, version, sha256, data if keeps_data else None)
-            for row_id, version, sha256, data in rows
-        ),
+        ((table.name, *row) for row in rows),
     )
 
 
@@ -164,7 +159,7 @@ def forget(tx: sqlite3.Connection, table: PulledTable, ids: Iterable[str]) -> No
     found = list(ids)
     if table.name == "central_decisions":
         tx.executemany("DELETE FROM central_decisions WHERE id = ?", ((one,) for one in found))
-    elif table.name not in HELD_ELSEWHERE:
+    elif not table.is_kept_whole:
         sql = f"UPDATE {table.name} SET is_active = 0 WHERE {table.key} = ?"
         tx.executemany(sql, ((one,) for one in found))
     sql = "DELETE FROM pulled_rows WHERE table_name = ? AND row_id = ?"
@@ -249,14 +244,11 @@ def add_conflict(
 # ── what the rows refer to ──────────────────────────────────────────────────────────────────────────────
 
 
-def items_astray(reader: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(item id, the reference) of those of the items whose product or pipeline is not here."""
-    sql = """SELECT i.id, CASE WHEN p.id IS NULL THEN 'target_id' ELSE 'pipeline_id' END
-             FROM json_each(?) wanted JOIN inspection_items_master i ON i.id = wanted.value
-             LEFT JOIN inspection_targets_master p ON p.id = i.target_id
-             LEFT JOIN pipelines l ON l.id = i.pipeline_id
-             WHERE p.id IS NULL OR (i.pipeline_id IS NOT NULL AND l.id IS NULL)"""
-    return ((row[0], row[1]) for row in reader.execute(sql, (json.dumps(list(ids)),)))
+def missing(reader: sqlite3.Connection, table: PulledTable, ids: Iterable[str]) -> set[str]:
+    """Those of the ids of which there is no row here."""
+    sql = f"""SELECT value FROM json_each(?) wanted
+              WHERE NOT EXISTS (SELECT 1 FROM {table.name} WHERE {table.key} = wanted.value)"""
+    return {row[0] for row in reader.execute(sql, (json.dumps(list(ids)),))}
 
 
 def items_of_pipelines(reader: sqlite3.Connection, ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -91,12 +91,15 @@ class Central:
         with _understood():
             return wire.read_push_reply(self._send("POST", "/sync/push", body), request)
 
-    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> Page:
+    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[Page, bytes]:
+        """The next page, and the packed body it came in."""
         params = {"space": space, "cursor": cursor, "max_bytes": max_bytes} | (
             {"epoch": epoch} if epoch else {}
         )
         with _understood():
-            return wire.read_page(self._send("GET", "/sync/pull", params=params))
+            body, encoding = self._receive("GET", "/sync/pull", params=params)
+            document = wire.unpack(body, encoding)
+            return wire.read_page(document), body if encoding == wire.ENCODING else wire.pack(document)
 
     def wait(self, space: str, cursor: int, timeout_s: float) -> WaitReply:
         """Answers as soon as the space's head is above `cursor`, at the latest after `timeout_s`."""
@@ -168,15 +171,19 @@ class Central:
         with _understood():
             return wire.read(kind, self._send(method, path, body, **more))
 
-    def _send(
+    def _send(self, method: str, path: str, body: bytes = b"", **more: Any) -> bytes:
+        """The unsealed document of a 2xx answer."""
+        return wire.unpack(*self._receive(method, path, body, **more))
+
+    def _receive(
         self,
         method: str,
         path: str,
         body: bytes = b"",
         params: Mapping[str, Any] | None = None,
         answer_s: float = ANSWER_S,
-    ) -> bytes:
-        """The unsealed document of a 2xx answer."""
+    ) -> tuple[bytes, str]:
+        """The body of a 2xx answer and its Content-Encoding."""
         headers = self._headers | (SEALED if body else {})
         timeout = httpx.Timeout(answer_s, connect=CONNECT_S)
         with _reached("server", self._client):
@@ -190,7 +197,7 @@ class Central:
                 answer.close()
         if not answer.is_success:
             raise refusal(answer.status_code, answer.headers, raw, self._clock.time())
-        return wire.unpack(raw, answer.headers.get("Content-Encoding", ""))
+        return raw, answer.headers.get("Content-Encoding", "")
 
 
 def packed(request: PushRequest) -> bytes:

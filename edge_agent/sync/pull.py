@@ -61,65 +61,96 @@ def accept_page(page: Page, place: Place) -> Place:
     return Place(place.space, page.to_cursor, page.server_epoch)
 
 
-def assemble(pages: Iterable[Page], place: Place) -> Round:
-    """The round that accepted pages make, beginning at `place`; what of it cannot be used is in `problems`.
+class Assembly:
+    """One round, made of accepted pages as they come; `place` is where it has come to."""
 
-    Raises PageRefused when the pages do not join.
-    """
-    start, latest = place.cursor, dict[tuple[str, str], Change]()
+    def __init__(self, start: Place) -> None:
+        self.start = self.place = start
+        self._tables = {name: _Table(table) for name, table in SPACES[start.space].items()}
+        self._problems: dict[tuple[str, str], list[Problem]] = {}
+
+    def add(self, page: Page) -> None:
+        """Raises PageRefused when the page does not continue the round."""
+        self.place = accept_page(page, self.place)
+        self.take(page.changes)
+
+    def take(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            table = self._tables.get(change.table)
+            problems = [_no_table(change)] if table is None else table.take(change)
+            if problems:
+                self._problems[change.table, change.id] = problems
+            elif self._problems:
+                self._problems.pop((change.table, change.id), None)
+
+    def round(self) -> Round:
+        """What the pages say together; what of it cannot be used is in `problems`."""
+        return Round(
+            self.start.space,
+            self.place.server_epoch or "",
+            self.start.cursor,
+            self.place.cursor,
+            {name: table.puts for name, table in self._tables.items()},
+            {name: table.tombstones for name, table in self._tables.items()},
+            [problem for found in self._problems.values() for problem in found],
+        )
+
+
+class _Table:
+    """The changes of one table; of each row only what came last."""
+
+    def __init__(self, table: PulledTable) -> None:
+        self.puts: dict[str, Row] = {}
+        self.tombstones: dict[str, int] = {}
+        self._table, self._columns = table, table.columns
+        self._key = self._columns.index(table.key)
+        self._signatures: set[tuple[type, ...]] = set()
+        """The combinations of types seen to be right, so that most rows cost one look."""
+
+    def take(self, change: Change) -> list[Problem]:
+        """Why the row cannot be held here, if so."""
+        if change.operation == "tombstone":
+            self.puts.pop(change.id, None)
+            self.tombstones[change.id] = change.version
+            return []
+        if self.tombstones:
+            self.tombstones.pop(change.id, None)
+        try:
+            row = orjson.loads(change.data)
+        except orjson.JSONDecodeError:
+            row = None
+        if type(row) is dict and tuple(row) == self._columns:
+            values = tuple(row.values())
+            if self._is_right(row, values) and values[self._key] == change.id:
+                data = change.data if self._table.is_kept_whole else None
+                self.puts[change.id] = Row(values[self._key], change.version, change.sha256, data, values)
+                return []
+        self.puts.pop(change.id, None)
+        return list(row_problems(self._table, change.id, row))
+
+    def _is_right(self, row: Mapping[str, Any], values: tuple[Any, ...]) -> bool:
+        signature = tuple(map(type, values))
+        if signature not in self._signatures:
+            if any(_wrong_kinds(self._table, row)):
+                return False
+            self._signatures.add(signature)
+        return True
+
+
+def assemble(pages: Iterable[Page], place: Place) -> Round:
+    """The round that accepted pages make, beginning at `place`. Raises PageRefused when they do not join."""
+    assembly = Assembly(place)
     for page in pages:
-        place = accept_page(page, place)
-        latest.update({(change.table, change.id): change for change in page.changes})
-    return _round(Round(place.space, place.server_epoch or "", start, place.cursor), latest)
+        assembly.add(page)
+    return assembly.round()
 
 
 def mending(place: Place, changes: Iterable[Change], gone: Iterable[tuple[str, str]]) -> Round:
     """A round that moves no cursor: rows as the server has them now, and those (table, id) it does not have."""
-    made = Round(place.space, place.server_epoch or "", place.cursor, place.cursor)
-    latest = {(change.table, change.id): change for change in changes}
-    return _round(made, latest | {key: Change(*key, "tombstone", place.cursor) for key in gone})
-
-
-def _round(made: Round, latest: Mapping[tuple[str, str], Change]) -> Round:
-    tables = {
-        name: (table, table.columns, set[tuple[type, ...]]()) for name, table in SPACES[made.space].items()
-    }
-    made.puts = {name: {} for name in tables}
-    made.tombstones = {name: {} for name in tables}
-    for (name, row_id), change in latest.items():
-        known = tables.get(name)
-        if known is None:
-            made.problems.append(_problem(name, row_id, "schema-newer", f"there is no table {name} here"))
-        elif change.operation == "tombstone":
-            made.tombstones[name][row_id] = change.version
-        else:
-            _read_row(made, change, *known)
-    return made
-
-
-def _read_row(
-    made: Round,
-    change: Change,
-    table: PulledTable,
-    columns: tuple[str, ...],
-    signatures: set[tuple[type, ...]],
-) -> None:
-    """Puts the row into the round. `signatures`: the combinations of types seen to be right, so that most rows
-    cost one look."""
-    try:
-        row = orjson.loads(change.data)
-    except orjson.JSONDecodeError:
-        row = None
-    if isinstance(row, dict) and tuple(row) == columns:
-        values = tuple(row.values())
-        signature = tuple(map(type, values))
-        if signature in signatures or not any(_wrong_kinds(table, row)):
-            signatures.add(signature)
-            if row[table.key] == change.id:
-                sha256, data = change.sha256, change.data
-                made.puts[table.name][change.id] = Row(change.id, change.version, sha256, data, values)
-                return
-    made.problems += row_problems(table, change.id, row)
+    assembly = Assembly(place)
+    assembly.take(changes)
+    assembly.take(Change(*key, "tombstone", place.cursor) for key in gone)
+    return assembly.round()
 
 
 def row_problems(table: PulledTable, row_id: str, row: Any) -> Iterator[Problem]:
@@ -141,6 +172,10 @@ def row_problems(table: PulledTable, row_id: str, row: Any) -> Iterator[Problem]
 
 def _wrong_kinds(table: PulledTable, row: Mapping[str, Any]) -> Iterator[str]:
     return (name for name, kinds in table.kinds.items() if name in row and type(row[name]) not in kinds)
+
+
+def _no_table(change: Change) -> Problem:
+    return _problem(change.table, change.id, "schema-newer", f"there is no table {change.table} here")
 
 
 def _problem(table: str, row_id: str, code: str, message: str, column: str = "") -> Problem:

@@ -29,13 +29,13 @@ from edge_agent.store.database import Database
 from edge_agent.store.pulled import SpaceState, StagedPage
 from edge_agent.sync.downloads import Downloads, Source
 from edge_agent.sync.lane import Kind, SyncFailed
-from edge_agent.sync.pull import PageRefused, Place, accept_page, assemble
+from edge_agent.sync.pull import Assembly, PageRefused, Place, accept_page, assemble
 from sync_protocol import wire
 from sync_protocol.checksums import ChecksumMismatch
 from sync_protocol.messages import Page
 from sync_protocol.tables import SPACES
 
-PAGE_BYTES = 1 << 20
+PAGE_BYTES = 4 << 20
 FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, 3600.0
 MAX_PAGES = 500
 """Of a refused round; more are dropped and the round is pulled again, each row once."""
@@ -48,7 +48,7 @@ ASTRAY = ("unknown-product", "unknown-pipeline", "missing-model", "missing-asset
 class Server(Source, Protocol):
     """What of `Central` is needed."""
 
-    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> Page: ...
+    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[Page, bytes]: ...
 
 
 class PullLane:
@@ -64,6 +64,7 @@ class PullLane:
         self._heads: Mapping[str, int] = {}
         self._epoch = ""
         self._asked: dict[str, Place] = {}
+        self._assembly: Assembly | None = None
 
     def told(self, heads: Mapping[str, int], server_epoch: str) -> None:
         """What the server last said of its spaces: what is not there is not asked for."""
@@ -80,7 +81,7 @@ class PullLane:
         place = Place(space, staged[-1].to_cursor, staged[-1].server_epoch) if staged else start
         if (staged and staged[-1].has_more) or self._is_behind(place):
             return self._fetch(place, start, state, staged)
-        return bool(staged) and self._is_due(state, place) and self._settle(start, state)
+        return bool(staged) and self._is_due(state, place) and self._settle(start, state, place)
 
     def _is_behind(self, place: Place) -> bool:
         """Whether the server may have more, or less: one restored from a backup is behind us, and says so only when
@@ -92,7 +93,7 @@ class PullLane:
 
     def _fetch(self, place: Place, start: Place, state: SpaceState, staged: Sequence[StagedPage]) -> bool:
         try:
-            page = self._central.pull(place.space, place.cursor, place.server_epoch or "", PAGE_BYTES)
+            page, body = self._central.pull(place.space, place.cursor, place.server_epoch or "", PAGE_BYTES)
             after = accept_page(page, place)
         except SyncFailed as error:
             if error.code_ != "pull-reset" or not place.cursor:
@@ -114,13 +115,23 @@ class PullLane:
             return False
         if staged or page.has_more:
             with self._db.write(local=False) as tx:
-                self._stage(tx, page, staged)
+                self._stage(tx, page, body, staged)
+            self._gather(page, place, start, staged)
             return True
-        return self._settle(start, state, page)
+        return self._settle(start, state, place, (page, body))
 
-    def _settle(self, start: Place, state: SpaceState, page: Page | None = None) -> bool:
-        """Applies the round, or does one thing it still needs. `page`: the whole round, not staged yet."""
-        made = self._staged_round(start) if page is None else assemble([page], start)
+    def _gather(self, page: Page, place: Place, start: Place, staged: Sequence[StagedPage]) -> None:
+        """Reads into the round under way what was staged just now, so that it need not be read from the disk again."""
+        gathered = self._assembly if staged else Assembly(start)
+        if gathered is not None and (gathered.start, gathered.place) == (start, place):
+            gathered.add(page)
+        self._assembly = gathered
+
+    def _settle(
+        self, start: Place, state: SpaceState, place: Place, whole: tuple[Page, bytes] | None = None
+    ) -> bool:
+        """Applies the round, or does one thing it still needs. `whole`: all of it, not staged yet."""
+        made = self._staged_round(start, place) if whole is None else assemble([whole[0]], start)
         if made is None:
             return True
         try:
@@ -133,16 +144,19 @@ class PullLane:
         except BadDefinition as error:
             if not made.is_full and any(problem.code in ASTRAY for problem in error.problems):
                 return self._reset(made.space, "a row refers to what is not here")
-            self._refuse(state, made, error, page)
+            self._refuse(state, made, error, whole)
             return False
-        if page is not None:
+        if whole is not None:
             with self._db.write(local=False) as tx:
-                self._stage(tx, page, ())
+                self._stage(tx, *whole, ())
         self._downloads.fetch(wanted[0].sha256, wanted[0].size)
         return True
 
-    def _staged_round(self, start: Place) -> Round | None:
+    def _staged_round(self, start: Place, place: Place) -> Round | None:
         """The staged pages as a round; None after dropping them, when the disk did not keep them."""
+        gathered, self._assembly = self._assembly, None
+        if gathered is not None and (gathered.start, gathered.place) == (start, place):
+            return gathered.round()
         try:
             with self._db.snapshot() as reader:
                 return assemble(_staged(reader, start.space), start)
@@ -154,20 +168,22 @@ class PullLane:
     def _close(self, start: Place, state: SpaceState, place: Place, staged: Sequence[StagedPage]) -> bool:
         """The server had no more: what is staged is the whole round."""
         if not staged[-1].has_more:
-            return self._is_due(state, place) and self._settle(start, state)
+            return self._is_due(state, place) and self._settle(start, state, place)
         with self._db.write(local=False) as tx:
             pulled.close_round(tx, place.space)
         return True
 
-    def _stage(self, tx: sqlite3.Connection, page: Page, staged: Sequence[StagedPage]) -> None:
+    def _stage(self, tx: sqlite3.Connection, page: Page, body: bytes, staged: Sequence[StagedPage]) -> None:
         if len(staged) >= MAX_PAGES and not staged[-1].has_more:
             pulled.drop_pages(tx, page.space)
             return
         if page.to_cursor > page.from_cursor:
             about = StagedPage(page.from_cursor, page.to_cursor, page.server_epoch, page.has_more)
-            pulled.add_page(tx, page.space, about, wire.pack(wire.write_page(page)))
+            pulled.add_page(tx, page.space, about, body)
 
-    def _refuse(self, state: SpaceState, made: Round, error: BadDefinition, page: Page | None) -> None:
+    def _refuse(
+        self, state: SpaceState, made: Round, error: BadDefinition, whole: tuple[Page, bytes] | None
+    ) -> None:
         """Keeps the round and the reason. The cursor stays where it is."""
         last = state.detail.get(REFUSED, {})
         attempts = last.get("attempts", 0) + 1 if last.get("to_cursor") == made.to_cursor else 1
@@ -181,8 +197,8 @@ class PullLane:
             "problems": [asdict(problem) for problem in error.problems[:MAX_PROBLEMS]],
         }
         with self._db.write(local=False) as tx:
-            if page is not None:
-                self._stage(tx, page, ())
+            if whole is not None:
+                self._stage(tx, *whole, ())
             pulled.set_detail(tx, made.space, {**state.detail, REFUSED: refused})
 
     def _is_due(self, state: SpaceState, place: Place) -> bool:

@@ -168,7 +168,7 @@ class Verification:
             state = pulled.state(reader, table.space)
             came = dict(self._counted(table.name, pulled.pulled_sha256s(reader, table)))
             ours = came
-            if self._deep and table.name not in pulled.HELD_ELSEWHERE:
+            if self._deep and not table.is_kept_whole:
                 ours = dict(self._counted(table.name, _frozen(pulled.present(reader, table), table)))
         if state.cursor != reply.head:
             self._report.tables.append(TableReport(table.space, table.name, len(ours), 0, is_behind=True))
