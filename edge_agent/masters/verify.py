@@ -186,12 +186,14 @@ def _check_arrived_item(
     except BadDefinition as error:
         yield from error.problems
         return
-    if item.ai_enabled and item.inspection_type == "FUNCTION":
+    if not item.ai_enabled:
+        return
+    if item.inspection_type == "FUNCTION":
         message = "a FUNCTION item is judged by people: ai_enabled must be false"
         yield Problem("", "/ai_enabled", "no-ai-for-function", message)
-    elif item.ai_enabled and item.pipeline_id is None:
+    elif item.pipeline_id is None:
         yield Problem("", "/ai_enabled", "missing-pipeline", "an item judged by the AI needs a pipeline")
-    elif item.ai_enabled and item.pipeline_id in plans:
+    elif item.pipeline_id in plans:
         yield from fit(plans[item.pipeline_id], criteria, classes, "", "/criteria")
 
 
