@@ -1,114 +1,75 @@
-"""What the central store does alone, without HTTP: `python -m benchmarks.central [INSPECTIONS]`.
+"""What the central store does alone, without HTTP; numbers: inspections a round (1000).
+
+Measured: rows/s of batches applied (the operations of a real outbox, made ready outside the clock) and this process's
+CPU seconds for them, at 100 and 1,000 rows a batch; rows/s read, hashed and packed by a pull from 0, and the
+milliseconds of one with nothing new.
+Goal: at least 10,000 rows/s pushed and 30,000 pulled over the whole way, of which this is the server's part.
+Limit: batched INSERT and COPY, which the comparison's harness measures (`benchmarks.peer`).
 
 Rules of this file:
-- A real PostgreSQL with fsync on, one connection, the operations of a real agent's outbox made ready outside the
-  clock. Each figure is a median of three runs.
+- A server's own PostgreSQL (fsync on), one connection.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from time import perf_counter
-from typing import Any
+from time import perf_counter, process_time
 
+from benchmarks.centre import CLOCK, Centre, centre, many, one_inspection
+from benchmarks.common import report, spread
 from central_server.store.changes import pull
-from central_server.store.database import Database
-from central_server.store.migrations import migrate
-from sync_protocol.canonical import sha256_hex
 from sync_protocol.messages import PushOp
 from sync_protocol.wire import pack, write_page
-from tests.central.devices import CLOCK, Device
-from tests.servers import postgres
+from tests.central.devices import Device
 
-RUNS = 3
+ROUNDS = 3
+BATCHES = (100, 1000)
 MASTERS = 30_000
+PEOPLE = f"""INSERT INTO users (id, username, password_hash, full_name)
+             SELECT gen_random_uuid(), 'user-' || n, repeat('x', 97), '検査 ' || n
+             FROM generate_series(1, {MASTERS}) n"""
 
 
-def many(template: list[PushOp], inspections: int) -> list[PushOp]:
-    """The template's operations again and again, with new ids."""
-    made: list[PushOp] = []
-    for _ in range(inspections):
-        ids = {op.entity_id: CLOCK.new_id() for op in template}
-        for op in template:
-            data = op.data
-            for old, new in ids.items():
-                data = data.replace(old, new)
-            changed: dict[str, Any] = {
-                "data": data,
-                "sha256": sha256_hex(data.encode()),
-                "entity_id": ids[op.entity_id],
-            }
-            made.append(op._replace(**changed, op_id=CLOCK.new_id(), seq=10_000 + len(made)))
-    return made
+def run(work: Path, inspections: int = 1000) -> None:
+    inspection = one_inspection(work / "template")
+    with centre(work) as server:
+        device = Device(server.database, work / "device")
+        pushed = {
+            size: [push_rate(device, inspection, inspections, size) for _ in range(ROUNDS)]
+            for size in BATCHES
+        }
+        device.close()
+        server.sql(PEOPLE)
+        pulled = [pull_rate(server) for _ in range(ROUNDS)]
+    rows = []
+    for size, found in pushed.items():
+        rates, cpu = zip(*found, strict=True)
+        rows.append((f"pushed in batches of {size}, rows/s", spread(rates, 0), ""))
+        rows.append(("CPU seconds of it for 1,000 inspections", spread(cpu), ""))
+    rates, nothing = zip(*pulled, strict=True)
+    rows.append((f"pulled, {MASTERS:,} rows, rows/s", spread(rates, 0), ""))
+    rows.append(("nothing new, ms", spread(nothing, 1), ""))
+    report(f"the central store alone, {ROUNDS} rounds", rows)
 
 
-def push_rate(device: Device, template: list[PushOp], inspections: int, batch: int) -> tuple[float, float]:
+def push_rate(device: Device, inspection: list[PushOp], count: int, batch: int) -> tuple[float, float]:
     """(rows a second, this process's CPU seconds for 1,000 inspections)."""
-    ops = many(template, inspections)
+    ops = many(inspection, count)
     device.incarnation = CLOCK.new_id()
-    cpu, start = _cpu(), perf_counter()
+    cpu_s, start_s = process_time(), perf_counter()
     for first in range(0, len(ops), batch):
         device.push(ops[first : first + batch])
-    took = perf_counter() - start
-    return len(ops) / took, (_cpu() - cpu) / inspections * 1000
+    return len(ops) / (perf_counter() - start_s), (process_time() - cpu_s) / count * 1000
 
 
-def pull_rate(database: Database, epoch: str) -> tuple[float, float]:
+def pull_rate(server: Centre) -> tuple[float, float]:
     """(rows a second from 0 to the head, milliseconds of a pass with nothing new), pages packed."""
-    cursor, rows, start = 0, 0, perf_counter()
-    while True:
-        page = pull(database, "masters", cursor, epoch)
+    epoch = str(server.sql("SELECT server_epoch FROM server_state")[0][0])
+    cursor, rows, has_more, start_s = 0, 0, True, perf_counter()
+    while has_more:
+        page = pull(server.database, "masters", cursor, epoch)
         pack(write_page(page))
-        rows, cursor = rows + len(page.changes), page.to_cursor
-        if not page.has_more:
-            break
-    took, start = perf_counter() - start, perf_counter()
-    pack(write_page(pull(database, "masters", cursor, epoch)))
-    return rows / took, (perf_counter() - start) * 1000
-
-
-def main(inspections: int) -> None:
-    with postgres(18, settings=("max_wal_size=2GB", "shared_buffers=128MB")) as url:
-        migrate(url)
-        database = Database(url, max_connections=1)
-        database.open()
-        with tempfile.TemporaryDirectory() as folder:
-            device = Device(database, Path(folder))
-            device.store.inspect()
-            template = device.outbox()
-            for batch in (100, 1000):
-                found = _medians(lambda size=batch: push_rate(device, template, inspections, size))  # type: ignore[misc]
-                print(
-                    f"push, batches of {batch}: {found[0]:,.0f} rows/s, {found[1]:.2f} CPU-s per 1,000 inspections"
-                )
-            device.close()
-        with database.write() as tx:
-            tx.execute(
-                f"""INSERT INTO users (id, username, password_hash, full_name)
-                SELECT gen_random_uuid(), 'user-' || n, repeat('x', 97), '検査 ' || n
-                FROM generate_series(1, {MASTERS}) n""".encode()
-            )
-        with database.snapshot() as tx:
-            epoch = str(tx.execute("SELECT server_epoch FROM server_state").fetchall()[0][0])
-        found = _medians(lambda: pull_rate(database, epoch))
-        print(f"pull: {found[0]:,.0f} rows/s read, hashed and packed; nothing new: {found[1]:.1f} ms")
-        database.close()
-
-
-def _medians(run: Callable[[], tuple[float, float]]) -> tuple[float, float]:
-    first, second = zip(*(run() for _ in range(RUNS)), strict=True)
-    return median(first), median(second)
-
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+        rows, cursor, has_more = rows + len(page.changes), page.to_cursor, page.has_more
+    took_s, start_s = perf_counter() - start_s, perf_counter()
+    pack(write_page(pull(server.database, "masters", cursor, epoch)))
+    return rows / took_s, (perf_counter() - start_s) * 1000

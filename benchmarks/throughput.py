@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 import time
 from pathlib import Path
@@ -72,6 +73,6 @@ def empty_folder(agent: Services, folder: Path, name: str) -> float:
     return count / seconds
 
 
-def judged(reader: object) -> int:
-    row = reader.execute("SELECT count(*) FROM ai_inspection_results").fetchone()  # type: ignore[attr-defined]
+def judged(reader: sqlite3.Connection) -> int:
+    row = reader.execute("SELECT count(*) FROM ai_inspection_results").fetchone()
     return int(row[0])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from pydantic import Field
@@ -112,13 +113,13 @@ class Config(BaseSettings):
         return self.data_dir / "edge.db"
 
 
-def load_config(data_dir: Path | None = None, **overrides: object) -> Config:
+def load_config(data_dir: Path | None = None, **overrides: Any) -> Config:
     """The settings in force for `data_dir` (default: the environment's, else the platform's).
 
     Raises pydantic.ValidationError naming every bad key.
     """
     directory = (data_dir or DataDirSetting().data_dir).expanduser().absolute()
-    return Config(data_dir=directory, **overrides)  # type: ignore[arg-type]
+    return Config(data_dir=directory, **overrides)
 
 
 @dataclass(frozen=True, slots=True)

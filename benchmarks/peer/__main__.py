@@ -16,8 +16,10 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -51,58 +53,62 @@ TOUCH = """UPDATE inspection_targets_master SET product_name = product_name || '
            WHERE id = (SELECT id FROM inspection_targets_master ORDER BY id LIMIT 1)"""
 
 
-def adapter(adapters: Any, servers: Any, harness: Path) -> type[Any]:
-    """Our class for the harness."""
+class Ours:
+    """One more peer; what it is given by the harness's own base class is declared here."""
 
-    class Ours(adapters.Peer):  # type: ignore[misc]
-        enrols = True
+    base: Path
+    o: argparse.Namespace
+    pids: dict[str, int]
+    database: Callable[[ExitStack, str], str]
+    servers: ModuleType
+    harness: Path
 
-        def start(self, stack: ExitStack) -> None:
-            self.db = self.database(stack, "central")
-            [port] = servers.free_ports(1)
-            self.url = f"http://127.0.0.1:{port}"
-            self.environment = {**os.environ, "CENTRAL_SERVER_DATABASE_URL": self.db}
-            self.argv = [BIN / "central-server", "--data-dir", self.base / "central"]
-            process = stack.enter_context(
-                servers.running(
-                    [*self.argv, "run", "--port", port],
-                    self.base,
-                    lambda p: servers.wait_http(p, self.url + "/health/ready", self.base),
-                    env=self.environment,
-                )
+    enrols = True
+
+    def start(self, stack: ExitStack) -> None:
+        self.db = self.database(stack, "central")
+        [port] = self.servers.free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {**os.environ, "CENTRAL_SERVER_DATABASE_URL": self.db}
+        self.argv: list[str | Path] = [BIN / "central-server", "--data-dir", self.base / "central"]
+        process = stack.enter_context(
+            self.servers.running(
+                [*self.argv, "run", "--port", port],
+                self.base,
+                lambda p: self.servers.wait_http(p, self.url + "/health/ready", self.base),
+                env=self.environment,
             )
-            self.pids["server"] = process.pid
-            self.version = "this checkout"
-            self.sql(MASTERS)
+        )
+        self.pids["server"] = process.pid
+        self.version = "this checkout"
+        self.sql(MASTERS)
 
-        def client(self, url: str, fresh: bool = False) -> tuple[list[Any], Path, dict[str, str]]:
-            if fresh:
-                self.sql(BULK.replace("NUMBER", str(6 * self.o.n)))
-            answer = subprocess.check_output([*self.argv, "device", "code", "--json"], env=self.environment)
-            where = self.base / ("fresh" if fresh else "agent")
-            argv = [
-                sys.executable,
-                "-m",
-                "benchmarks.peer.client",
-                url,
-                where,
-                json.loads(answer)["code"],
-                harness,
-            ]
-            return argv, self.base, {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    def client(self, url: str, fresh: bool = False) -> tuple[list[Any], Path, dict[str, str]]:
+        if fresh:
+            self.sql(BULK.replace("NUMBER", str(6 * self.o.n)))
+        answer = subprocess.check_output([*self.argv, "device", "code", "--json"], env=self.environment)
+        where = self.base / ("fresh" if fresh else "agent")
+        argv = [
+            sys.executable,
+            "-m",
+            "benchmarks.peer.client",
+            url,
+            where,
+            json.loads(answer)["code"],
+            self.harness,
+        ]
+        return argv, self.base, {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
-        def touch(self) -> None:
-            self.sql(TOUCH)
+    def touch(self) -> None:
+        self.sql(TOUCH)
 
-        def counts(self) -> dict[str, int]:
-            return {table: self.sql(f"SELECT count(*) FROM {table}")[0][0] for table in FACTS}
+    def counts(self) -> dict[str, int]:
+        return {table: self.sql(f"SELECT count(*) FROM {table}")[0][0] for table in FACTS}
 
-        def sql(self, statement: str) -> list[Any]:
-            with psycopg.connect(self.db, autocommit=True) as connection:
-                cursor = connection.execute(statement.encode())
-                return cursor.fetchall() if cursor.description else []
-
-    return Ours
+    def sql(self, statement: str) -> list[Any]:
+        with psycopg.connect(self.db, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
 
 def main() -> None:
@@ -117,7 +123,8 @@ def main() -> None:
     harness = chosen.harness.resolve()
     sys.path.insert(0, str(harness))
     adapters, bench = importlib.import_module("adapters"), importlib.import_module("bench")
-    adapters.PEERS["ours"] = adapter(adapters, importlib.import_module("servers"), harness)
+    given = {"servers": importlib.import_module("servers"), "harness": harness}
+    adapters.PEERS["ours"] = type("Ours", (Ours, adapters.Peer), given)
     options = argparse.Namespace(
         n=chosen.n,
         rtt_ms=0,
