@@ -1,9 +1,9 @@
 """Images to the object store; numbers: images (1000), bytes each (200000).
 
 Measured: MB/s from a backlog of photographs until the centre has proof of every one, against plain parallel PUT with
-the same HTTP client and four in flight in both; and the peak of this process's memory at that backlog and at four
-times as many.
-Goal: at least 0.8 of plain PUT, and at most 150 MB however many wait.
+the same HTTP client and four in flight in both; and how much more memory this process takes meanwhile, at that backlog
+and at four times as many.
+Goal: at least 0.8 of plain PUT; memory does not grow with the backlog (`backlog` measures a whole daemon: 150 MB).
 Limit: plain PUT itself. It reads each file and sends it by a ticket asked for outside the clock: no hash, no question,
 no proof, nothing remembered.
 
@@ -120,21 +120,21 @@ def run(work: Path, count: int = 1000, size: int = 200_000) -> None:
             plain.append(megabytes / made.plain_put(made.pictures(count, size)))
             made.pictures(count, size)
             ours.append(megabytes / made.lane())
-        peaks = [peak_of_lane(made, count, size), peak_of_lane(made, MORE * count, size)]
+        taken = [taken_by_lane(made, count, size), taken_by_lane(made, MORE * count, size)]
     report(
         f"{count} images of {size} bytes, {IN_FLIGHT} in flight, {ROUNDS} rounds",
         [
             ("plain PUT, MB/s", spread(plain, 1), ""),
             ("sent and proven, MB/s", spread(ours, 1), ""),
             ("of plain PUT", spread([b / a for a, b in zip(plain, ours, strict=True)]), ">= 0.8"),
-            (f"memory with {count} waiting, MB", f"{peaks[0]:.0f}", "<= 150"),
-            (f"memory with {MORE * count} waiting, MB", f"{peaks[1]:.0f}", "<= 150, the same"),
+            (f"memory taken for {count}, MB", f"{taken[0]:.0f}", ""),
+            (f"memory taken for {MORE * count}, MB", f"{taken[1]:.0f}", "the same"),
         ],
     )
 
 
-def peak_of_lane(made: Bench, count: int, size: int) -> float:
+def taken_by_lane(made: Bench, count: int, size: int) -> float:
     made.pictures(count, size)
-    begin_peak()
+    before = begin_peak()
     made.lane()
-    return peak_megabytes()
+    return peak_megabytes() - before

@@ -72,6 +72,11 @@ class Centre:
             faults = list(count_faults(tx))
         assert not faults, faults[:10]
 
+    def cpu_s(self) -> float:
+        """Processor seconds of the server with its database and object store."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return float(sum(sum(one.cpu_times()[:2]) for one in family))
+
     def megabytes(self) -> float:
         """Resident memory of the server process."""
         return float(self.process.memory_info().rss) / 1e6

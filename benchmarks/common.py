@@ -110,9 +110,10 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{statistics.median(values):.{digits}f} [{low:.{digits}f}-{high:.{digits}f}]"
 
 
-def begin_peak(pid: int | str = "self") -> None:
-    """From here on `peak_megabytes` counts anew (Linux)."""
+def begin_peak(pid: int | str = "self") -> float:
+    """From here on `peak_megabytes` counts anew (Linux); returns what is resident now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak_megabytes(pid)
 
 
 def peak_megabytes(pid: int | str = "self") -> float:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +12,16 @@ from pathlib import Path
 import httpx
 import psutil
 
-from edge_agent.listening import listening
+from tests.acceptance import program
+
+SETTINGS = "min_free_bytes = 0\nreview_share = 0.0\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
     """`ready_s` seconds from starting the process to the first good answer of /health/ready."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
     client: httpx.Client
     ready_s: float
 
@@ -35,35 +34,19 @@ class Daemon:
 @contextmanager
 def daemon(data_dir: Path) -> Iterator[Daemon]:
     """`edge-agent run` on the directory, with a client that holds its install token."""
-    with listening("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-    settings = {
-        "EDGE_AGENT_PORT": str(port),
-        "EDGE_AGENT_MIN_FREE_BYTES": "0",
-        "EDGE_AGENT_REVIEW_SHARE": "0",
-    }
-    command = [sys.executable, "-m", "edge_agent.cli", "--data-dir", str(data_dir), "run"]
-    started = time.perf_counter()
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=quiet, stderr=quiet)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            wait_until_ready(client, process)
-            ready_s = time.perf_counter() - started
-            token = (data_dir / "run" / "install-token").read_text("ascii")
-            client.headers["Authorization"] = f"Bearer {token}"
-            yield Daemon(process, client, ready_s)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    while True:
+    (data_dir / "config.toml").write_text(SETTINGS, "utf-8")
+    started_s = time.perf_counter()
+    with program.daemon(data_dir) as running, httpx.Client(base_url=running.url, timeout=60) as client:
+        wait_until_ready(client)
+        ready_s = time.perf_counter() - started_s
+        token = (data_dir / "run" / "install-token").read_text("ascii")
+        client.headers["Authorization"] = f"Bearer {token}"
         try:
-            if client.get("/health/ready").status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            if process.poll() is not None:
-                raise RuntimeError(f"the daemon ended with {process.returncode}") from None
+            yield Daemon(running.process, client, ready_s)
+        finally:
+            running.terminate()
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    while client.get("/health/ready").status_code != httpx.codes.OK:
         time.sleep(0.005)

@@ -151,6 +151,7 @@ class Figures:
     """Of one number of devices, one entry a round; times in ms."""
 
     rows_per_s: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
     drain_p50: list[float] = field(default_factory=list)
     drain_p99: list[float] = field(default_factory=list)
     shift_p50: list[float] = field(default_factory=list)
@@ -190,8 +191,9 @@ def measure(
     server: Centre, devices: list[Device], inspection: list[PushOp], figures: Figures, *, is_last: bool
 ) -> None:
     """One round of a drain and a change; the last one also works a shift."""
-    took_s = together(server, devices, inspection, BACKLOG, Device.drain)
-    figures.rows_per_s.append(len(devices) * BACKLOG * len(inspection) / took_s)
+    cpu_s, rows = server.cpu_s(), len(devices) * BACKLOG * len(inspection)
+    figures.rows_per_s.append(rows / together(server, devices, inspection, BACKLOG, Device.drain))
+    figures.cpu_ms.append(1e6 * (server.cpu_s() - cpu_s) / rows)
     times_ms = [1e3 * one for device in devices for one in device.batches_s]
     figures.drain_p50.append(statistics.median(times_ms))
     figures.drain_p99.append(p99(times_ms))
@@ -250,6 +252,7 @@ def tell(size: int, figures: Figures) -> None:
         f"{size} devices, {len(SPACES) * size} long polls open; {ROUNDS} rounds",
         [
             ("drain, rows/s committed", spread(figures.rows_per_s, 0), ""),
+            ("CPU ms of server and database for 1,000 rows", spread(figures.cpu_ms, 0), ""),
             ("a batch, p50, ms", spread(figures.drain_p50, 0), ""),
             ("a batch, p99, ms", spread(figures.drain_p99, 0), ""),
             (f"shift (an inspection every {PERIOD_S:.0f} s each), p50, ms", spread(figures.shift_p50, 1), ""),

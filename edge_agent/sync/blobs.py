@@ -39,7 +39,7 @@ from edge_agent.sync.uploads import (
 )
 from sync_protocol.messages import Blob, CompleteRequest, UploadPart, UploadTicket
 
-VERIFIED_TOGETHER = 32
+VERIFIED_TOGETHER = 64
 BEGIN_ANEW = ("blob-differs", "blob-missing", "store-404")
 Failure = LocalFault | SyncFailed
 
