@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -27,9 +28,9 @@ from edge_agent.errors import BadInput
 from edge_agent.listening import listening, notify, url_of
 
 GRACE_S = 10
-KEEP_ALIVE_S = (
-    120  # longer than devices keep an idle connection (90 s), so that they never write to one we just closed
-)
+# More than a device keeps an idle connection: it must not write to one that is being closed.
+KEEP_ALIVE_S = 120
+OTHER_FILES = 1000
 
 
 def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None:
@@ -38,6 +39,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
     Raises Unavailable, BadInput (`certificate-unusable`), and Busy (`port-taken`, `already-running`).
     """
     require_certificate(config)
+    allow_files(2 * config.max_listeners + OTHER_FILES)  # who waits has another connection besides
     manager = notify_socket()
     with ExitStack() as stack:
         listener = stack.enter_context(listening(config.host, config.port))
@@ -61,6 +63,18 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
         gc.enable()
         gc.freeze()  # what the start made stays: it need not be walked in every full collection
         server.run(sockets=[listener])
+
+
+def allow_files(wanted: int) -> None:
+    """Lets this process have that many files and connections open, as far as the system lets it: where the limit is
+    the usual 1,024, a few hundred devices would be all that can connect."""
+    if sys.platform != "win32":  # there it has no limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def require_certificate(config: Config) -> None:

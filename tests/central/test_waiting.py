@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 
 import pytest
 
 from central_server.api.waiting import SPACING_S, Waiting
-from central_server.daemon.serving import KEEP_ALIVE_S
+from central_server.daemon.serving import KEEP_ALIVE_S, allow_files
 from central_server.errors import Unavailable
 from central_server.store.listening import Heads
 from edge_agent.sync.central import KEPT_IDLE_S
@@ -79,3 +80,18 @@ def test_nothing_is_said_of_a_database_that_was_never_reached() -> None:
 def test_the_server_keeps_an_idle_connection_longer_than_a_device() -> None:
     """Else a device would write to a connection that the server closes at that moment."""
     assert KEEP_ALIVE_S > KEPT_IDLE_S
+
+
+def test_the_server_lets_itself_have_as_many_connections_as_the_system_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = before[1]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard - 2, hard))
+        allow_files(hard - 1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard - 1, hard)
+        allow_files(hard + 1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+        allow_files(1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
