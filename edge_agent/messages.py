@@ -1,8 +1,9 @@
-"""What an error code means to a person, in Japanese and English.
+"""What the code of an error or a finding means to a person, in Japanese and English.
 
 Rules of this file:
 - `messages.json` beside it holds title and hint of every code in both languages; a test scans the source for
   codes and fails when one is missing or only in one language.
+- A finding is made in English where it is found; `findings.ja.json` says it in Japanese, by code.
 - The `detail` of an error names the values at fault and stays English; title and hint are what people act on.
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
 from edge_agent.errors import AgentError
+from edge_agent.models import Finding
 
 LANGUAGES = ("en", "ja")
 
@@ -53,6 +55,22 @@ def message_of(error: AgentError, language: str, known: Catalogue | None = None)
     message = (known.get(error.code_) or known[error.code])[language]
     is_exact = error.hint_ != type(error).hint or error.code_ == error.code
     return Message(message.title, error.hint_) if language == "en" and is_exact else message
+
+
+@cache
+def findings_in_japanese() -> Mapping[str, Message]:
+    """Code → what it is and what to do."""
+    text = files("edge_agent").joinpath("findings.ja.json").read_text("utf-8")
+    return {code: Message(*pair) for code, pair in json.loads(text).items()}
+
+
+def in_language(finding: Finding, language: str) -> Finding:
+    """The finding for whoever reads `language`: what it is in their words, then the facts as they were met. A hot
+    folder passes on codes of errors."""
+    if language != "ja":
+        return finding
+    message = findings_in_japanese().get(finding.code) or catalogue()[finding.code]["ja"]
+    return replace(finding, message=f"{message.title}：{finding.message}", hint=message.hint)
 
 
 def choose_language(accept_language: str) -> str:

@@ -19,13 +19,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from edge_agent.api.guard import SESSION_COOKIE
 from edge_agent.api.logins import Logins
 from edge_agent.api.services import Services
 from edge_agent.errors import BadInput, Denied
+from edge_agent.messages import choose_language
 from edge_agent.models import Actor, Role, User
 
 ANYONE = frozenset(Role)
@@ -140,11 +141,17 @@ async def _services(request: Request) -> Services:
     return services_of(request)
 
 
+async def _language(accept_language: Annotated[str, Header(max_length=200)] = "") -> str:
+    return choose_language(accept_language)
+
+
 async def _logins(request: Request) -> Logins:
     return logins_of(request)
 
 
 Has = Annotated[Services, Depends(_services)]
+Language = Annotated[str, Depends(_language)]
+"""`ja` or `en`, as Accept-Language asks."""
 HasLogins = Annotated[Logins, Depends(_logins)]
 Anyone = Annotated[Principal, Depends(require(ANYONE))]
 Supervisor = Annotated[Principal, Depends(require(SUPERVISOR))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -179,6 +180,18 @@ def test_system_pages_answer(agent: Agent, people: dict[str, dict[str, str]]) ->
     status = agent.client.get(f"{API}/sync/status", headers=people["inspector"]).json()
     assert not status["is_configured"]
     assert agent.client.post(f"{API}/check", headers=people["technician"]).json() == {"findings": []}
+
+
+def test_findings_are_told_in_the_language_asked_for(agent: Agent, people: dict[str, dict[str, str]]) -> None:
+    orphan = agent.services.config.data_dir / "images" / "2026-11-23" / "left.png"
+    orphan.parent.mkdir(parents=True, exist_ok=True)
+    orphan.write_bytes(b"?")
+    os.utime(orphan, (0, 0))  # what is fresh may still get its row
+    for language, is_ascii in (("en", True), ("ja", False)):
+        headers = people["technician"] | {"Accept-Language": language}
+        [found] = agent.client.post(f"{API}/check", headers=headers).json()["findings"]
+        assert (found["code"], found["hint"].isascii()) == ("image-orphan", is_ascii)
+    orphan.unlink()
 
 
 def test_a_full_disk_is_said_by_the_readiness_probe(tmp_path_factory: pytest.TempPathFactory) -> None:

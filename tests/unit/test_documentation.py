@@ -62,8 +62,9 @@ def test_commands_in_hints_exist() -> None:
     for path in sorted((ROOT / "edge_agent").rglob("*.py")):
         text = re.sub(r'"\s*\n\s*f?"', "", path.read_text("utf-8"))
         wrong += [f"{path.name}: {name}" for name in unknown_commands(code_of(text), known)]
-    messages = json.loads((ROOT / "edge_agent" / "messages.json").read_text("utf-8"))
-    wrong += list(unknown_commands(code_of(json.dumps(messages, ensure_ascii=False)), known))
+    for name in ("messages.json", "findings.ja.json"):
+        text = json.dumps(json.loads((ROOT / "edge_agent" / name).read_text("utf-8")), ensure_ascii=False)
+        wrong += list(unknown_commands(code_of(text), known))
     assert wrong == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from starlette.exceptions import HTTPException
 import edge_agent
 from edge_agent.api.problems import MEDIA_TYPE, from_http, from_validation, problem_response, status_of
 from edge_agent.errors import AgentError, BadDefinition, BadImage, Denied, Problem, Unavailable
-from edge_agent.messages import LANGUAGES, catalogue, choose_language
+from edge_agent.messages import LANGUAGES, catalogue, choose_language, findings_in_japanese, in_language
+from edge_agent.models import Finding, Severity
+from tests.documentation.finding_codes import finding_codes
 from tests.error_codes import codes_of
 
 USED = codes_of(Path(edge_agent.__file__).parent)
@@ -36,6 +39,23 @@ def test_japanese_messages_are_japanese() -> None:
         assert not by_language["ja"].title.isascii(), code
         assert not by_language["ja"].hint.isascii(), code
         assert by_language["en"].title.isascii(), code
+
+
+def test_every_finding_is_said_in_japanese_too() -> None:
+    assert findings_in_japanese().keys() == finding_codes().keys()
+    for code, message in findings_in_japanese().items():
+        assert not message.title.isascii(), code
+        assert not message.hint.isascii(), code
+
+
+def test_a_finding_keeps_its_facts_in_every_language() -> None:
+    made = Finding("sync-late", Severity.WARNING, "synchronisation", "For 20 minutes.", "Check the network.")
+    assert in_language(made, "en") is made
+    said = in_language(made, "ja")
+    assert (said.code, said.severity, said.subject) == (made.code, made.severity, made.subject)
+    assert said.message.endswith("：For 20 minutes.")
+    assert not said.hint.isascii()
+    assert not in_language(replace(made, code="disk-full"), "ja").hint.isascii(), "a folder passes on errors"
 
 
 @pytest.mark.parametrize(

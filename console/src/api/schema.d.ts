@@ -1721,7 +1721,7 @@ export interface paths {
         };
         /**
          * List Findings
-         * @description What is wrong right now, each with what to do.
+         * @description What is wrong right now, each with what to do, in the language asked for.
          */
         get: operations["list_findings"];
         put?: never;
@@ -4756,7 +4756,9 @@ export interface operations {
     run_check: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "accept-language"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7991,7 +7993,9 @@ export interface operations {
     list_findings: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "accept-language"?: string;
+            };
             path?: never;
             cookie?: never;
         };

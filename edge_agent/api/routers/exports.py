@@ -15,11 +15,11 @@ from functools import partial
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
 from edge_agent import __version__
-from edge_agent.api.auth import Has, Principal, Supervisor
+from edge_agent.api.auth import Has, Language, Principal, Supervisor
 from edge_agent.api.bodies.fields import Id, Instant
 from edge_agent.api.pictures import printable
 from edge_agent.api.services import Services
@@ -27,7 +27,6 @@ from edge_agent.errors import BadInput
 from edge_agent.inspection.reasons import KEY as REASONS
 from edge_agent.inspection.reasons import ReasonList
 from edge_agent.inspection.trace import read_trace
-from edge_agent.messages import choose_language
 from edge_agent.models import SessionStatus
 from edge_agent.paper.words import Print, Words
 from edge_agent.store import audit, sessions, settings, users
@@ -79,7 +78,6 @@ async def _wanted(
 
 
 Wanted = Annotated[HistoryFilter, Depends(_wanted)]
-AcceptLanguage = Annotated[str, Header(max_length=200)]
 
 
 @router.get(
@@ -87,11 +85,9 @@ AcceptLanguage = Annotated[str, Header(max_length=200)]
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
-def export_sessions(
-    _who: Supervisor, has: Has, wanted: Wanted, accept_language: AcceptLanguage = ""
-) -> StreamingResponse:
+def export_sessions(_who: Supervisor, has: Has, wanted: Wanted, language: Language) -> StreamingResponse:
     """Every session the filters name, newest first; UTF-8 with a byte order mark, streamed."""
-    headings = HEADINGS[choose_language(accept_language)]
+    headings = HEADINGS[language]
     return StreamingResponse(
         csv_pages(has.database, wanted, headings),
         media_type="text/csv; charset=utf-8",
@@ -100,15 +96,13 @@ def export_sessions(
 
 
 @router.get("/sessions.pdf", response_class=Response, responses=PDF)  # type: ignore[arg-type]
-def print_sessions(
-    who: Supervisor, has: Has, wanted: Wanted, accept_language: AcceptLanguage = ""
-) -> Response:
+def print_sessions(who: Supervisor, has: Has, wanted: Wanted, language: Language) -> Response:
     """The sessions the filters name as a document to print, newest first; at most 1,000."""
     from edge_agent.paper.history import history_pdf
 
     with has.database.snapshot() as reader:
         found = sessions.list_sessions(reader, wanted, None, MAX_PRINTED + 1)
-        words, printed = _words(reader, has, accept_language), _printed(reader, has, who)
+        words, printed = _words(reader, has, language), _printed(reader, has, who)
     if len(found) > MAX_PRINTED:
         raise BadInput(
             f"More than {MAX_PRINTED} sessions match.",
@@ -119,20 +113,17 @@ def print_sessions(
 
 
 @router.get("/sessions/{session_id}.pdf", response_class=Response, responses=PDF)  # type: ignore[arg-type]
-def print_session(
-    session_id: Id, who: Supervisor, has: Has, accept_language: AcceptLanguage = ""
-) -> Response:
+def print_session(session_id: Id, who: Supervisor, has: Has, language: Language) -> Response:
     """Everything recorded about one session as a document to print: pictures, verdicts, versions, audit."""
     from edge_agent.paper.session import session_pdf
 
     with has.database.snapshot() as reader:
         trace = read_trace(reader, session_id)
-        words, printed = _words(reader, has, accept_language), _printed(reader, has, who)
+        words, printed = _words(reader, has, language), _printed(reader, has, who)
     return _pdf(session_pdf(trace, words, printed, partial(printable, has)), f"{session_id}.pdf")
 
 
-def _words(reader: sqlite3.Connection, has: Services, accept_language: str) -> Words:
-    language = choose_language(accept_language)
+def _words(reader: sqlite3.Connection, has: Services, language: str) -> Words:
     offered = ReasonList.model_validate(settings.get(reader, REASONS) or {}).reasons
     return Words(
         language,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
-from edge_agent.api.auth import Anyone, Has, Senior, Technician
+from edge_agent.api.auth import Anyone, Has, Language, Senior, Technician
 from edge_agent.api.bodies.fields import MAX_INT, Cursor, Id, Limit
 from edge_agent.api.bodies.syncing import (
     ConflictPage,
@@ -21,7 +21,6 @@ from edge_agent.api.bodies.syncing import (
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.api.views import read_cursor, write_cursor
 from edge_agent.errors import NotFound
-from edge_agent.messages import choose_language
 from edge_agent.store import audit, conflicts, dead, queue, uploads
 from edge_agent.store.conflicts import Conflict
 from edge_agent.sync import dead_letters
@@ -34,12 +33,10 @@ Code = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,64}$", description="Onl
 
 
 @router.get("/status")
-def get_sync_status(
-    _who: Anyone, has: Has, accept_language: Annotated[str, Header(max_length=200)] = ""
-) -> SyncStatus:
+def get_sync_status(_who: Anyone, has: Has, language: Language) -> SyncStatus:
     """How much waits and since when, what was refused, how each lane does; answers without a network too."""
     with has.database.snapshot() as reader:
-        status = read_status(reader, has.clock.time(), language=choose_language(accept_language))
+        status = read_status(reader, has.clock.time(), language=language)
     rows = sum(lane.waiting for lane in status.lanes)
     return replace(status, pace=has.bench.meter.pace(rows, status.images.bytes))
 

@@ -10,11 +10,12 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 
 from edge_agent import __version__
-from edge_agent.api.auth import Anyone, Has, Senior
+from edge_agent.api.auth import Anyone, Has, Language, Senior
 from edge_agent.api.bodies.figures import DiskInfo, FindingList, Health, Metrics, SystemInfo
 from edge_agent.api.services import Services
 from edge_agent.api.streams import Streams
 from edge_agent.clock import from_rfc3339
+from edge_agent.messages import in_language
 from edge_agent.store import sessions, settings, users
 from edge_agent.store.database import library_version
 
@@ -51,9 +52,9 @@ def get_disk(_who: Anyone, has: Has) -> DiskInfo:
 
 
 @router.get("/findings")
-def list_findings(_who: Anyone, has: Has) -> FindingList:
-    """What is wrong right now, each with what to do."""
-    return FindingList(has.findings())
+def list_findings(_who: Anyone, has: Has, language: Language) -> FindingList:
+    """What is wrong right now, each with what to do, in the language asked for."""
+    return FindingList([in_language(one, language) for one in has.findings()])
 
 
 @router.get("/metrics")

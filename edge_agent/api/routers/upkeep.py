@@ -6,18 +6,19 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from edge_agent.api.auth import Has, Senior, Technician
+from edge_agent.api.auth import Has, Language, Senior, Technician
 from edge_agent.api.bodies.figures import BackupReply, BackupRequest, FindingList
 from edge_agent.api.idempotency import KeyedRoute
 from edge_agent.errors import BadInput
+from edge_agent.messages import in_language
 
 router = APIRouter(tags=["upkeep"], route_class=KeyedRoute)
 
 
 @router.post("/check")
-def run_check(_who: Senior, has: Has) -> FindingList:
+def run_check(_who: Senior, has: Has, language: Language) -> FindingList:
     """Looks at everything: database, files against their hashes, queue, audit chain, models, pipelines."""
-    return FindingList(list(has.check()))
+    return FindingList([in_language(one, language) for one in has.check()])
 
 
 @router.post("/backup", status_code=201)
