@@ -62,6 +62,7 @@ CHUNK_BYTES = 256 << 10
 LONGEST_RETRY_AFTER_S = 86_400.0
 SEALED = {"Content-Type": wire.MEDIA_TYPE, "Content-Encoding": wire.ENCODING}
 STORE_ERROR = re.compile(r"<Code>(\w{1,60})</Code>")
+UNTRUSTED = "Check the server's certificate; for a private certificate authority set `central_ca_file`."
 AnyReply = TypeVar("AnyReply", bound=Message)
 
 
@@ -292,7 +293,8 @@ def _reached(what: str, client: httpx.Client) -> Iterator[None]:
 def _unreached(what: str, error: httpx.TransportError) -> SyncFailed:
     told = str(error) or type(error).__name__
     if _is_tls(error):
-        return SyncFailed(Kind.TRANSIENT, "tls-failed", f"No trusted connection to the {what} ({told}).")
+        detail = f"No trusted connection to the {what} ({told})."
+        return SyncFailed(Kind.TRANSIENT, "tls-failed", detail, hint=UNTRUSTED)
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         return SyncFailed(Kind.OFFLINE, f"{what}-unreachable", f"The {what} was not reached ({told}).")
     if isinstance(error, httpx.TimeoutException):

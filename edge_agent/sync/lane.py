@@ -44,12 +44,17 @@ HINTS = {
 
 
 class SyncFailed(Unavailable):
-    """The one failure of everything between this device and the server; `retry_after` in seconds, if asked."""
+    """The one failure of everything between this device and the server; `retry_after` in seconds, if asked.
+
+    `hint`: what a person can do, where that is more than the kind of failure tells.
+    """
 
     code = "sync-failed"
 
-    def __init__(self, kind: Kind, code: str, detail: str, retry_after: float | None = None) -> None:
-        super().__init__(detail, code=code, hint=HINTS[kind])
+    def __init__(
+        self, kind: Kind, code: str, detail: str, retry_after: float | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(detail, code=code, hint=hint or HINTS[kind])
         self.kind = kind
         self.retry_after = retry_after
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import cast
 
 import psycopg
 import pytest
 
+from central_server.daemon.building import tidy
 from central_server.errors import Unavailable
+from central_server.store.database import Database
 from central_server.store.migrations import make_partitions, migrate, migrations, schema_dir
 from tests.servers import postgres
 
@@ -202,8 +206,35 @@ def test_the_months_to_come_are_there(empty_url: str) -> None:
         ).fetchone()
         assert row is not None
         for table in HISTORY:
-            assert months(connection, table) == {*row[0], "other"}  # type: ignore[misc]
+            assert months(connection, table) == {*cast("list[str]", row[0]), "other"}
         assert make_partitions(connection) == 0
+
+
+WORLD = """CREATE SCHEMA world; CREATE TABLE world.clock (at TIMESTAMPTZ NOT NULL);
+           INSERT INTO world.clock VALUES (pg_catalog.now());
+           CREATE FUNCTION world.now() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE AS 'SELECT at FROM world.clock'"""
+
+
+def test_a_server_that_runs_for_months_makes_the_months_as_they_come(empty_url: str) -> None:
+    """Every night, at every instance; here the database's clock goes on by a year, and both tidy up at once."""
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        connection.execute(WORLD.encode())
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET search_path = world, pg_catalog, public".encode())
+    database = Database(empty_url, max_connections=2)
+    database.open()
+    ahead = "SELECT array_agg(to_char(world.now() + make_interval(months => m), 'YYYYMM')) FROM generate_series(0, 3) m"
+    with connected(empty_url) as connection:
+        for _ in range(3):
+            connection.execute("UPDATE world.clock SET at = at + interval '4 months'")
+            with ThreadPoolExecutor(2) as pool:
+                for job in [pool.submit(tidy, database, 400) for _ in range(2)]:
+                    job.result()
+            ((names,),) = connection.execute(ahead.encode()).fetchall()
+            for table in HISTORY:
+                assert set(cast("list[str]", names)) <= months(connection, table)
+    database.close()
 
 
 def test_a_month_made_late_takes_over_what_the_default_partition_kept(url: str) -> None:

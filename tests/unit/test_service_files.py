@@ -15,6 +15,7 @@ from tests.documentation.commands import tree
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 UNIT = PACKAGING / "systemd" / "edge-agent.service"
+CENTRAL = PACKAGING / "systemd" / "central-server.service"
 HARDENING = {
     "AmbientCapabilities": "",
     "CapabilityBoundingSet": "",
@@ -35,8 +36,17 @@ HARDENING = {
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, str]:
+    return settings_of(UNIT)
+
+
+@pytest.fixture(scope="module")
+def central() -> dict[str, str]:
+    return settings_of(CENTRAL)
+
+
+def settings_of(unit: Path) -> dict[str, str]:
     """The [Service] section, every key set once."""
-    text = UNIT.read_text("utf-8").partition("[Service]")[2].partition("[Install]")[0]
+    text = unit.read_text("utf-8").partition("[Service]")[2].partition("[Install]")[0]
     lines = [line.partition("=") for line in text.splitlines() if line and not line.startswith("#")]
     found = {key: value for key, _, value in lines}
     assert len(found) == len(lines)
@@ -77,11 +87,32 @@ def test_the_user_of_the_unit_is_made(service: dict[str, str]) -> None:
     assert re.search(rf"^u {service['User']} - ", made, re.MULTILINE)
 
 
+def test_the_central_unit_starts_a_command_there_is(central: dict[str, str]) -> None:
+    program, command = central["ExecStart"].split()
+    assert (Path(program).name, command) == ("central-server", "run")
+    assert command in tree()["central-server"]
+    name, _, directory = central["Environment"].partition("=")
+    assert (name, directory) == ("CENTRAL_SERVER_DATA_DIR", f"/var/lib/{central['StateDirectory']}")
+    assert (central["StateDirectoryMode"], central["Type"], central["Restart"]) == (
+        "0700",
+        "notify",
+        "on-failure",
+    )
+
+
+def test_the_central_unit_gives_no_privileges_away(central: dict[str, str]) -> None:
+    wanted = {key: value for key, value in HARDENING.items() if key != "MemoryDenyWriteExecute"}
+    assert {key: central.get(key) for key in wanted} == wanted
+    made = (PACKAGING / "systemd" / "imageflow-central-server.conf").read_text("utf-8")
+    assert re.search(rf"^u {central['User']} - ", made, re.MULTILINE)
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [UNIT, CENTRAL], ids=lambda unit: unit.stem)
+def test_systemd_understands_the_unit(unit: Path, tmp_path: Path) -> None:
     program = shutil.which("true") or "/bin/true"
-    text = UNIT.read_text("utf-8").replace("/opt/imageflow-edge-agent/bin/edge-agent", program)
-    copy = tmp_path / UNIT.name
+    text = re.sub(r"/opt/[a-z-]+/bin/[a-z-]+", program, unit.read_text("utf-8"))
+    copy = tmp_path / unit.name
     copy.write_text(re.sub(r"^(User|Group|SupplementaryGroups)=.*\n", "", text, flags=re.MULTILINE), "utf-8")
     looked = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
     assert (looked.returncode, looked.stderr) == (0, "")
