@@ -22,7 +22,8 @@ from central_server.errors import Unavailable
 LOWEST_VERSION = 140000
 LOST = "57P"  # the class of "the server shuts down"; a connection that is just gone has no code
 OPTIONS = (
-    "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+    "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s "
+    "-c jit=off -c max_parallel_workers_per_gather=0"  # every request is short: starting either costs more
 )
 
 Connection = psycopg.Connection[tuple[object, ...]]

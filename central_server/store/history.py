@@ -21,15 +21,19 @@ from edge_agent.errors import NotFound
 
 Record = dict[str, Any]
 MOST_FOUND = 100
-SESSIONS = """
+NOT_OK = "(v.ai_result NOT IN ('', 'OK') OR v.human_result NOT IN ('', 'OK'))"
+"""What idx_item_verdicts_not_ok holds: said in a query so that it can be used."""
+SHOWN = """
     SELECT s.id, s.work_day, s.status, s.final_result, d.final_result AS decided_result, s.started_at, s.completed_at,
            s.product_id, t.product_code, t.batch_id, t.serial_no, t.qr_code, s.user_id, u.username, s.device_id,
            s.target_id, s.source
-    FROM inspection_sessions s
+    FROM ({page}) AS s
     LEFT JOIN inspection_targets t ON t.id = s.target_id
     LEFT JOIN users u ON u.id = s.user_id
     LEFT JOIN LATERAL (SELECT final_result FROM central_decisions c WHERE c.session_id = s.id AND c.item_id IS NULL
-                       ORDER BY version DESC LIMIT 1) AS d ON true"""
+                       ORDER BY version DESC LIMIT 1) AS d ON true
+    ORDER BY s.work_day DESC, s.id DESC"""
+PAGE = "SELECT s.* FROM inspection_sessions s {where} ORDER BY s.work_day DESC, s.id DESC LIMIT %s"
 PARTS = {
     "items": """SELECT v.item_id, i.item_code, i.item_name, v.ai_result, v.human_result, v.reason_code, v.user_id
                 FROM item_verdicts v LEFT JOIN inspection_items_master i ON i.id = v.item_id
@@ -80,22 +84,19 @@ def sessions(tx: Connection, wanted: SessionFilter, before: Cursors | None, limi
         conditions.append("(s.work_day, s.id) < (%s, %s)")
         values += before
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    sql = f"{SESSIONS} {where} ORDER BY s.work_day DESC, s.id DESC LIMIT %s"
-    return records(tx.execute(sql.encode(), [*values, limit]))
+    return _shown(tx, where, [*values, limit])
 
 
 def find(tx: Connection, code: str) -> list[Record]:
     """Sessions of the physical products with this scanned code or serial number, newest first; at most 100."""
     targets = """SELECT id FROM inspection_targets WHERE qr_code = %s
                  UNION SELECT id FROM inspection_targets WHERE serial_no = %s AND serial_no <> ''"""
-    sql = f"""{SESSIONS} WHERE s.target_id IN ({targets})
-              ORDER BY s.work_day DESC, s.id DESC LIMIT {MOST_FOUND}"""
-    return records(tx.execute(sql.encode(), (code, code)))
+    return _shown(tx, f"WHERE s.target_id IN ({targets})", [code, code, MOST_FOUND])
 
 
 def session(tx: Connection, session_id: str) -> Record:
     """One session with its items, images, verdicts, decisions and conflicts. Raises NotFound (`unknown-session`)."""
-    found = records(tx.execute(f"{SESSIONS} WHERE s.id = %s".encode(), (session_id,)))
+    found = _shown(tx, "WHERE s.id = %s", [session_id, 1])
     if not found:
         raise NotFound(
             "The session is not here.", code="unknown-session", hint="It may not have arrived yet."
@@ -155,6 +156,11 @@ def components(
     return records(tx.execute(sql, (with_inactive, *(after or ("", "")), text, limit)))
 
 
+def _shown(tx: Connection, where: str, values: Sequence[Any]) -> list[Record]:
+    """The page first, and what people want to read beside it for its sessions only."""
+    return records(tx.execute(SHOWN.format(page=PAGE.format(where=where)).encode(), values))
+
+
 def records(cursor: Cursor[tuple[object, ...]]) -> list[Record]:
     """Each row by its columns' names."""
     names = [column.name for column in cursor.description or ()]
@@ -188,7 +194,8 @@ def _verdict_condition(wanted: SessionFilter) -> dict[str, list[Any]]:
         if wanted.verdict is None:
             return {f"EXISTS ({of_item})": [wanted.item_id]}
         present = "coalesce(nullif(v.human_result, ''), v.ai_result) = %s"
-        return {f"EXISTS ({of_item} AND {present})": [wanted.item_id, wanted.verdict]}
+        hint = "" if wanted.verdict == "OK" else f" AND {NOT_OK}"
+        return {f"EXISTS ({of_item} AND {present}{hint})": [wanted.item_id, wanted.verdict]}
     if wanted.verdict is None:
         return {}
     hint = "" if wanted.verdict == "OK" else " AND s.final_result <> 'OK'"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from central_server.store import history
 from central_server.store.database import Database
-from central_server.store.history import SESSIONS
+from central_server.store.history import PAGE, SessionFilter
 from edge_agent.inspection.statistics import wilson
 from tests.central.caller import ADMIN_TOKEN, serving
 from tests.central.devices import CLOCK
@@ -221,11 +222,22 @@ def test_a_statistic_of_nothing_is_empty(desk: Desk) -> None:
 
 def test_a_page_reads_an_index_from_its_end(database: Database, desk: Desk) -> None:
     """However much history there is, a page of a product costs what the page holds."""
-    sql = f"EXPLAIN (FORMAT JSON) {SESSIONS} WHERE s.product_id = %s ORDER BY s.work_day DESC, s.id DESC LIMIT 50"
+    sql = f"EXPLAIN (FORMAT JSON) {PAGE.format(where='WHERE s.product_id = %s')}"
     with database.write() as tx:
         tx.execute("SET LOCAL enable_seqscan = off")
         tx.execute("SET LOCAL enable_sort = off")
-        ((plan,),) = tx.execute(sql.encode(), (PRODUCTS[0],)).fetchall()
+        ((plan,),) = tx.execute(sql.encode(), (PRODUCTS[0], 50)).fetchall()
     text = json.dumps(plan)
     assert "product_id_work_day_id_idx" in text
     assert '"Merge Append"' in text
+
+
+def test_what_is_not_ok_of_an_item_is_found_by_its_index(database: Database, desk: Desk) -> None:
+    """Without it, the NGs of an item cost a walk through every verdict there is."""
+    conditions, values = history._conditions(SessionFilter(item_id=ITEMS[PRODUCTS[0]][0], verdict="NG"))
+    sql = f"EXPLAIN (FORMAT JSON) {PAGE.format(where=f'WHERE {conditions[0]}')}"
+    with database.write() as tx:
+        tx.execute("SET LOCAL enable_seqscan = off")
+        tx.execute("SET LOCAL enable_nestloop = off")
+        ((plan,),) = tx.execute(sql.encode(), [*values, 50]).fetchall()
+    assert "item_id_session_id_idx" in json.dumps(plan)

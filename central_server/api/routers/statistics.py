@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Counts come from the store, formulas from `edge_agent.inspection.statistics`: the same as at every device.
-- Weeks are ISO weeks, summed up from days. Results are the devices'; a supervisor's decision changes none of them.
+- Weeks are ISO weeks, summed up from days. Results are the devices'; a supervisor's decision changes none of them
+  (docs/adr/0012).
 """
 
 from __future__ import annotations
