@@ -1,4 +1,9 @@
-"""Capture → durable verdict, one image at a time: the agent's own time, against the floor."""
+"""Capture → durable verdict, one image at a time.
+
+Measured: the agent's own milliseconds against the floor's, and the fsyncs and commits of each image.
+Goal: at most 1.15 times the floor with a network of 5-10 ms, 1.5 ms more with a small one.
+Limit: the floor (`floor.py`): the same work in a bare script.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""From starting the process to serving, and what the agent costs when nothing happens."""
+"""From starting the process to serving, and what the agent costs when nothing happens.
+
+Measured: seconds to the first good answer of /health/ready; then, idle, the share of a core and the memory.
+Goal: 2 s, 1 % of a core, 250 MB.
+Limit: importing the libraries.
+"""
 
 from __future__ import annotations
 
