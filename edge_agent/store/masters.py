@@ -48,11 +48,6 @@ def find_product(reader: sqlite3.Connection, product_code: str) -> Product | Non
     return one(Product, reader.execute(sql, (product_code,)))
 
 
-def get_product(reader: sqlite3.Connection, product_id: str) -> Product | None:
-    sql = f"SELECT {columns(Product)} FROM inspection_targets_master WHERE id = ?"
-    return one(Product, reader.execute(sql, (product_id,)))
-
-
 def list_products(reader: sqlite3.Connection) -> list[Product]:
     sql = (
         f"SELECT {columns(Product)} FROM inspection_targets_master WHERE is_active = 1 ORDER BY product_code"
@@ -101,15 +96,6 @@ def activate_model(tx: sqlite3.Connection, name: str, version: str, now: str) ->
 def deactivate_model(tx: sqlite3.Connection, name: str, version: str) -> None:
     """Pipelines that name no version mean this one no longer."""
     tx.execute("UPDATE model_packages SET is_active = 0 WHERE name = ? AND version = ?", (name, version))
-
-
-def set_golden_results(
-    tx: sqlite3.Connection, name: str, version: str, results: list[dict[str, Any]]
-) -> None:
-    """What the golden samples gave when they last ran on this machine."""
-    text = json.dumps(results, ensure_ascii=False)
-    sql = "UPDATE model_packages SET golden_results = ? WHERE name = ? AND version = ?"
-    tx.execute(sql, (text, name, version))
 
 
 def previous_model(reader: sqlite3.Connection, name: str) -> ModelPackage | None:

@@ -94,7 +94,7 @@ class Repair:
         self._queue([one for one in faults if one.space == FACTS], report, progress)
         self._upload([one for one in faults if one.space == BLOBS], report)
         if automatic and not dry_run:
-            self._note(found, faults, report)
+            self._note(faults, report)
         return report
 
     # ── rows of the server ──────────────────────────────────────────────────────────────────────────
@@ -177,7 +177,7 @@ class Repair:
         report.paused += [one for one in found.faults if _bucket(one) in recent]
         return [one for one in found.faults if _bucket(one) not in recent]
 
-    def _note(self, found: VerifyReport, faults: Iterable[Difference], report: RepairReport) -> None:
+    def _note(self, faults: Iterable[Difference], report: RepairReport) -> None:
         """Which buckets were mended when, and which differ although they were: an alarm until they are clean."""
         now, now_s = self._clock.now(), self._clock.time()
         alarmed = {_bucket(one) for one in (*report.paused, *report.left)}

@@ -14,7 +14,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -284,9 +284,3 @@ class Agent:
                     self.config, reader, now_s=self.clock.time(), problems=self.masters.running.problems
                 )
             )
-
-
-def closed(agent: Agent) -> None:
-    """The end of an agent that may be dead already."""
-    with suppress(sqlite3.ProgrammingError):
-        agent.lose_power()
