@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import platformdirs
 from pydantic import Field
@@ -107,6 +108,11 @@ class Config(BaseSettings):
             env_settings,
             TomlConfigSettingsSource(settings_cls, data_dir / "config.toml"),
         )
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The factory's time zone; None is the machine's."""
+        return ZoneInfo(self.time_zone) if self.time_zone else None
 
     @property
     def database_path(self) -> Path:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from edge_agent.clock import Clock
 from edge_agent.config import Config
@@ -256,8 +255,7 @@ class Sessions:
     def work_day(self) -> str:
         """The factory's calendar day now, YYYY-MM-DD."""
         instant = datetime.fromtimestamp(self._clock.time(), UTC)
-        zone = ZoneInfo(self._config.time_zone) if self._config.time_zone else None
-        return instant.astimezone(zone).date().isoformat()
+        return instant.astimezone(self._config.zone).date().isoformat()
 
     def progress(self, tx: sqlite3.Connection, session: Session) -> Session:
         """Moves an open session to where its verdicts say it stands; closes an automatic one that is done."""

@@ -267,6 +267,8 @@ def test_the_figures_say_what_was_decided(page: Page) -> None:
     page.get_by_role("button", name="月別").click()
     page.get_by_text("表で見る").click()
     expect(page.get_by_role("table", name="良品率の推移").get_by_role("row")).to_have_count(2)
+    page.get_by_role("button", name="時間別").click()
+    expect(page.get_by_role("table", name="良品率の推移")).to_contain_text(":00")
     check_screen(page)
 
 

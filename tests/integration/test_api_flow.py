@@ -224,6 +224,15 @@ def test_review_list_and_statistics_follow_the_verdicts(agent: Agent, mika: dict
     assert agent.client.get(f"{API}/statistics/reasons", headers=mika).status_code == 200
 
 
+def test_hours_are_counted_for_a_week_at_most(agent: Agent, mika: dict[str, str]) -> None:
+    path, hours = f"{API}/statistics/yield", {"group_by": "hour", "since_day": "2026-01-01"}
+    answer = agent.client.get(path, params={**hours, "until_day": "2026-01-07"}, headers=mika)
+    assert (answer.status_code, answer.json()["groups"]) == (200, [])
+    for until in ({"until_day": "2026-01-08"}, {"until_day": "2026-02-31"}, {}):
+        answer = agent.client.get(path, params={**hours, **until}, headers=mika)
+        assert (answer.status_code, answer.json()["code"]) == (422, "hours-unbounded")
+
+
 def test_code_in_a_picture_is_read_and_looked_up(agent: Agent, mika: dict[str, str]) -> None:
     import cv2
 

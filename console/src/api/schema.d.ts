@@ -1282,6 +1282,8 @@ export interface paths {
         /**
          * Get Yield
          * @description Finished sessions: results, yield with a 95 % interval, cycle time; in all and by group.
+         *
+         *     By hour for at most 7 days, `since_day` to `until_day`.
          */
         get: operations["get_yield"];
         put?: never;
@@ -7091,7 +7093,7 @@ export interface operations {
     get_yield: {
         parameters: {
             query?: {
-                group_by?: ("day" | "week" | "month" | "product" | "inspector") | null;
+                group_by?: ("hour" | "day" | "week" | "month" | "product" | "inspector") | null;
                 since_day?: string | null;
                 until_day?: string | null;
                 product_id?: string | null;

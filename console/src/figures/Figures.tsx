@@ -19,6 +19,9 @@ import { type About, agreement, PERIODS, type Period, reasonCounts, yields } fro
 import { Trend } from "./Trend";
 
 const SHOWN_DAYS = 30;
+const MOST_HOUR_DAYS = 7; // the agent counts hours of a week at most
+
+const laterOf = (one: string, other: string): string => (one > other ? one : other);
 
 export function Figures() {
   const { t } = useWords();
@@ -38,10 +41,18 @@ function Chosen({ today }: { today: string }) {
   const [period, setPeriod] = useState<Period>("day");
   const made = useQuery(yields(about, period));
   const agreed = useQuery(agreement(about));
+  const choose = (chosen: Period) => {
+    if (chosen === "hour")
+      setAbout({
+        ...about,
+        since_day: laterOf(about.since_day, daysBefore(about.until_day, MOST_HOUR_DAYS - 1)),
+      });
+    setPeriod(chosen);
+  };
   const why = useQuery(reasonCounts(about));
   return (
     <>
-      <Choices about={about} onAbout={setAbout} period={period} onPeriod={setPeriod} />
+      <Choices about={about} onAbout={setAbout} period={period} onPeriod={choose} />
       <Loaded of={made}>
         {(one) => (
           <Loaded of={agreed}>{(other) => <Numbers yields={one.total} agreement={other.total} />}</Loaded>

@@ -1,7 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, read } from "../api/client";
 
-export const PERIODS = ["day", "week", "month"] as const;
+export const PERIODS = ["hour", "day", "week", "month"] as const;
 export type Period = (typeof PERIODS)[number];
 
 /** What the figures are about; days are included, what is absent does not matter. */

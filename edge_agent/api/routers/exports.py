@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
@@ -127,7 +126,7 @@ def _words(reader: sqlite3.Connection, has: Services, language: str) -> Words:
     offered = ReasonList.model_validate(settings.get(reader, REASONS) or {}).reasons
     return Words(
         language,
-        ZoneInfo(has.config.time_zone) if has.config.time_zone else None,
+        has.config.zone,
         {user.id: user.full_name or user.username for user in users.list_users(reader)},
         {reason.code: getattr(reason, language) for reason in offered},
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from datetime import date, timedelta, tzinfo
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query
@@ -17,7 +19,9 @@ from edge_agent.api.bodies.figures import (
     YieldGroup,
     YieldTable,
 )
-from edge_agent.inspection.statistics import agreement, grouped, yields
+from edge_agent.errors import BadInput
+from edge_agent.inspection.statistics import SessionCount, agreement, grouped, yields
+from edge_agent.store.hours import hour_counts
 from edge_agent.store.statistics import (
     GroupBy,
     StatisticsFilter,
@@ -26,6 +30,7 @@ from edge_agent.store.statistics import (
     verdict_counts,
 )
 
+MAX_HOUR_DAYS = 7
 router = APIRouter(prefix="/statistics", tags=["statistics"])
 
 
@@ -71,11 +76,17 @@ def get_yield(
     _who: Anyone,
     has: Has,
     wanted: WantedSessions,
-    group_by: Literal["day", "week", "month", "product", "inspector"] | None = None,
+    group_by: Literal["hour", "day", "week", "month", "product", "inspector"] | None = None,
 ) -> YieldTable:
-    """Finished sessions: results, yield with a 95 % interval, cycle time; in all and by group."""
+    """Finished sessions: results, yield with a 95 % interval, cycle time; in all and by group.
+
+    By hour for at most 7 days, `since_day` to `until_day`.
+    """
     with has.database.snapshot() as reader:
-        counts = session_counts(reader, wanted, columns_of(group_by))
+        if group_by == "hour":
+            counts = _hours(reader, wanted, has.config.zone)
+        else:
+            counts = session_counts(reader, wanted, columns_of(group_by))
     groups = [YieldGroup(key, yields(rows)) for key, rows in grouped(counts, group_by)]
     return YieldTable(yields(counts), groups)
 
@@ -85,6 +96,21 @@ def get_reasons(_who: Anyone, has: Has, wanted: Wanted) -> ReasonTable:
     """Why people decided NG, most frequent first (Pareto)."""
     with has.database.read() as reader:
         return ReasonTable([ReasonCount(*row) for row in reason_counts(reader, wanted)])
+
+
+def _hours(reader: sqlite3.Connection, wanted: StatisticsFilter, zone: tzinfo | None) -> list[SessionCount]:
+    """Raises BadInput (`hours-unbounded`)."""
+    try:
+        since, until = date.fromisoformat(wanted.since_day or ""), date.fromisoformat(wanted.until_day or "")
+    except ValueError:
+        since, until = date.min, date.max
+    if until - since >= timedelta(days=MAX_HOUR_DAYS):
+        raise BadInput(
+            f"Hours are counted for at most {MAX_HOUR_DAYS} days, from since_day to until_day.",
+            code="hours-unbounded",
+            hint="Choose at most a week, or count by day.",
+        )
+    return hour_counts(reader, since, until, zone=zone, product_id=wanted.product_id, user_id=wanted.user_id)
 
 
 def columns_of(group_by: str | None) -> Sequence[GroupBy]:
