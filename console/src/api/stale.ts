@@ -7,7 +7,7 @@ export function staleAfter(event: LiveEvent): readonly string[] | null {
       return ["session", "sync"];
     case "image":
     case "verdict":
-      return ["session", "image", "sync"];
+      return ["session", "image", "sync", "folder"];
     case "reset":
       return null;
     default:

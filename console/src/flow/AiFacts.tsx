@@ -16,7 +16,7 @@ const PERCENT = 100;
 const MS = 1000;
 
 interface Props {
-  run: Schemas["AiInspection"];
+  run: Omit<Schemas["DryRun"], "pictures">;
   criteria: Record<string, unknown>;
 }
 

@@ -7,10 +7,10 @@ import { useRef, useState } from "react";
 import { api, postFile, read, type Schemas } from "../api/client";
 import { Problem } from "../api/problems";
 import { useWords } from "../i18n";
+import { FileButton, PICTURES } from "../ui/FileButton";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { Kbd, useShortcuts } from "../ui/shortcuts";
 import { useSignal } from "../ui/signal";
-import { FileButton } from "./CodeCamera";
 import { cameraIn, frameOf, useDeviceCamera } from "./camera";
 import { AgentPreview, DevicePreview, Guide, useEvery } from "./Preview";
 import { type Fault, faultOf, look, lookInto, type Quality } from "./quality";
@@ -89,7 +89,12 @@ function FromFile(props: Props) {
           isBusy={send.isPending}
         />
       )}
-      <FileButton label={t("capture.file")} isBusy={send.isPending} onFile={(file) => void choose(file)} />
+      <FileButton
+        accept={PICTURES}
+        label={t("capture.file")}
+        isBusy={send.isPending}
+        onFile={(file) => void choose(file)}
+      />
     </>
   );
 }

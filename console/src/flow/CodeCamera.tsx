@@ -1,10 +1,10 @@
-import Button from "@mui/material/Button";
 import Stack from "@mui/material/Stack";
 import Typography from "@mui/material/Typography";
 import { useMutation } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { postFile, type Schemas } from "../api/client";
 import { useWords } from "../i18n";
+import { FileButton, PICTURES } from "../ui/FileButton";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { frameOf, useDeviceCamera } from "./camera";
 import { AgentPreview, DevicePreview, Guide, useEvery } from "./Preview";
@@ -73,29 +73,11 @@ function CodeFile(props: { onCode: (text: string) => void; isBusy: boolean }) {
       {reader.data && reader.data.codes.length === 0 && (
         <Typography role="alert">{t("scan.nocode")}</Typography>
       )}
-      <FileButton label={t("scan.file")} isBusy={reader.isPending} onFile={(file) => reader.mutate(file)} />
-    </>
-  );
-}
-
-/** A button that opens the system's choice of a picture. */
-export function FileButton(props: { label: string; isBusy: boolean; onFile: (file: File) => void }) {
-  const input = useRef<HTMLInputElement>(null);
-  return (
-    <>
-      <Button size="large" loading={props.isBusy} onClick={() => input.current?.click()}>
-        {props.label}
-      </Button>
-      <input
-        ref={input}
-        type="file"
-        accept="image/jpeg,image/png,image/tiff,image/bmp"
-        hidden
-        onChange={(event) => {
-          const [file] = event.target.files ?? [];
-          event.target.value = "";
-          if (file) props.onFile(file);
-        }}
+      <FileButton
+        accept={PICTURES}
+        label={t("scan.file")}
+        isBusy={reader.isPending}
+        onFile={(file) => reader.mutate(file)}
       />
     </>
   );

@@ -25,7 +25,7 @@ export interface Detail {
 const LISTS = ["reasons", "steps", "objects", "classes", "scores", "measurements", "texts", "codes"] as const;
 
 /** Lists that a result does not have are empty. */
-export function detailOf(run: Schemas["AiInspection"]): Detail {
+export function detailOf(run: Pick<Schemas["AiInspection"], "detailed_results">): Detail {
   const known = run.detailed_results as Partial<Detail>;
   return Object.fromEntries(LISTS.map((name) => [name, known[name] ?? []])) as unknown as Detail;
 }

@@ -15,6 +15,7 @@ import { Action } from "../ui/Action";
 import { Facts } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
 import { Section } from "../ui/Section";
+import { NewCamera, NewFolder, Removal } from "./EquipmentForms";
 import { folders, quarantine } from "./queries";
 import { TechPage, useIsTechnician } from "./TechPage";
 
@@ -23,6 +24,7 @@ export function Equipment() {
   const known = useQuery(cameras);
   const watched = useQuery(folders);
   const aside = useQuery(quarantine);
+  const isTechnician = useIsTechnician();
   return (
     <TechPage title={t("tech.equipment")}>
       <Section title={t("cameras")}>
@@ -35,6 +37,7 @@ export function Equipment() {
             )
           }
         </Loaded>
+        {isTechnician && <NewCamera />}
       </Section>
       <Section title={t("folders")}>
         <Loaded of={watched}>
@@ -46,6 +49,7 @@ export function Equipment() {
             )
           }
         </Loaded>
+        {isTechnician && <NewFolder />}
       </Section>
       <Section title={t("quarantine")}>
         <Loaded of={aside}>
@@ -67,6 +71,7 @@ function CameraState({ camera }: { camera: Schemas["CameraStatus"] }) {
   const [isShown, setIsShown] = useState(false);
   const [isFailed, setIsFailed] = useState(false);
   const picture = useRef<HTMLImageElement>(null);
+  const isTechnician = useIsTechnician();
   const show = () => {
     setIsFailed(false);
     setIsShown(!isShown);
@@ -81,9 +86,10 @@ function CameraState({ camera }: { camera: Schemas["CameraStatus"] }) {
         {camera.problem && <Alert severity="warning">{camera.problem}</Alert>}
         {isFailed && <Alert severity="error">{t("camera.failed")}</Alert>}
         <Stack spacing={1}>
-          <Button onClick={show} sx={{ alignSelf: "flex-start" }}>
-            {t(isShown ? "cameras.hide" : "cameras.show")}
-          </Button>
+          <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
+            <Button onClick={show}>{t(isShown ? "cameras.hide" : "cameras.show")}</Button>
+            {isTechnician && <Removal noun="camera" name={camera.name} />}
+          </Stack>
           {isShown && !isFailed && (
             <Guide>
               <AgentPreview camera={camera.name} picture={picture} onFail={() => setIsFailed(true)} />
@@ -112,6 +118,7 @@ function FolderState({ folder: { config, status } }: { folder: Schemas["FolderBo
             [t("folders.last"), status?.last_taken_at ? time(status.last_taken_at) : "—"],
           ]}
         />
+        {useIsTechnician() && <Removal noun="folder" name={config.name} />}
       </CardContent>
     </Card>
   );

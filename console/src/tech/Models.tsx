@@ -15,6 +15,8 @@ import { Action } from "../ui/Action";
 import { Facts } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
 import { Section } from "../ui/Section";
+import { DryRun } from "./DryRun";
+import { InstallModel } from "./InstallModel";
 import { models, pipelines } from "./queries";
 import { TechPage, useIsTechnician } from "./TechPage";
 
@@ -22,16 +24,19 @@ export function Models() {
   const { t } = useWords();
   const found = useQuery(models);
   const known = useQuery(pipelines);
+  const isTechnician = useIsTechnician();
   return (
     <TechPage title={t("tech.models")}>
       <Loaded of={found}>
         {(list) => list.models.map((one) => <Version key={`${one.name} ${one.version}`} model={one} />)}
       </Loaded>
+      {isTechnician && <InstallModel />}
       <Section title={t("pipelines")}>
         <Loaded of={known}>
           {(list) => list.pipelines.map((one) => <PipelineState key={one.pipeline.code} of={one} />)}
         </Loaded>
       </Section>
+      {isTechnician && known.data && <DryRun pipelines={known.data.pipelines} />}
     </TechPage>
   );
 }

@@ -94,6 +94,13 @@ function Work({ isPaused }: { isPaused: boolean }) {
           onDone={begun}
         />
         <Action
+          label={t("sync.resync")}
+          stale="sync"
+          question={t("sync.resync.sure")}
+          act={() => read(api.POST("/api/v1/sync/resync", { body: {} }))}
+          onDone={begun}
+        />
+        <Action
           key={String(isPaused)}
           label={t(isPaused ? "sync.resume" : "sync.pause")}
           stale="sync"

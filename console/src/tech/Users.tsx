@@ -1,22 +1,17 @@
-/** Everybody who may log in; adding a person, and ending or giving back the right to. */
-import Button from "@mui/material/Button";
-import MenuItem from "@mui/material/MenuItem";
-import Stack from "@mui/material/Stack";
-import TextField from "@mui/material/TextField";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type SubmitEvent, useState } from "react";
+/** Everybody who may log in; adding a person, a new role or password, ending the right to. */
+import { useQuery } from "@tanstack/react-query";
 import { api, read, type Schemas } from "../api/client";
 import { users } from "../history/queries";
+import { Details } from "../flow/AiFacts";
 import { useWords } from "../i18n";
 import { Action } from "../ui/Action";
+import { Form } from "../ui/Form";
 import { Grid } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
-import { ProblemAlert } from "../ui/ProblemAlert";
 import { Section } from "../ui/Section";
 import { TechPage } from "./TechPage";
 
 const ROLES: readonly Schemas["Role"][] = ["inspector", "supervisor", "technician", "admin"];
-const NOBODY: Schemas["NewUser"] = { username: "", full_name: "", password: "", role: "inspector" };
 
 export function Users() {
   const { t } = useWords();
@@ -27,7 +22,7 @@ export function Users() {
         {(list) => (
           <Grid
             label={t("tech.users")}
-            heads={[t("login.name"), t("users.name"), t("users.role"), t("users.state")]}
+            heads={[t("login.name"), t("users.name"), t("users.role"), t("users.state"), t("users.change")]}
             rows={list.users.map((one) => ({
               key: one.id,
               cells: [
@@ -35,6 +30,7 @@ export function Users() {
                 one.full_name,
                 t(`role.${one.role}`),
                 <Activity key="state" user={one} />,
+                <Change key={`change ${one.updated_at}`} user={one} />,
               ],
             }))}
           />
@@ -66,57 +62,53 @@ function Activity({ user }: { user: Schemas["User"] }) {
   );
 }
 
+/** A new role or a new password; what is left empty stays. */
+function Change({ user }: { user: Schemas["User"] }) {
+  const { t } = useWords();
+  return (
+    <Details title={t("users.change")}>
+      <Form
+        label={t("users.save")}
+        stale="user"
+        fields={[
+          { name: "role", label: t("users.role"), choices: useRoles(), first: user.role },
+          { name: "password", label: t("users.password"), isPassword: true, isOptional: true },
+        ]}
+        act={({ role, password }) =>
+          read(
+            api.PATCH("/api/v1/users/{username}", {
+              params: { path: { username: user.username } },
+              body: { role: role as Schemas["Role"], ...(password && { password }) },
+            }),
+          )
+        }
+      />
+    </Details>
+  );
+}
+
+const useRoles = (): [string, string][] => {
+  const { t } = useWords();
+  return ROLES.map((role) => [role, t(`role.${role}`)]);
+};
+
 function NewPerson() {
   const { t } = useWords();
-  const client = useQueryClient();
-  const [person, setPerson] = useState(NOBODY);
-  const add = useMutation({
-    mutationFn: () => read(api.POST("/api/v1/users", { body: person })),
-    onSuccess: () => {
-      setPerson(NOBODY);
-      void client.invalidateQueries({ queryKey: ["user"] });
-    },
-  });
-  const submit = (event: SubmitEvent) => {
-    event.preventDefault();
-    add.mutate();
-  };
-  const field = (name: "username" | "full_name" | "password", label: string) => (
-    <TextField
-      required
-      label={label}
-      type={name === "password" ? "password" : "text"}
-      autoComplete={name === "password" ? "new-password" : "off"}
-      value={person[name]}
-      onChange={(event) => setPerson({ ...person, [name]: event.target.value })}
-    />
-  );
   return (
     <Section title={t("users.add")}>
-      <ProblemAlert error={add.error} />
-      <form onSubmit={submit}>
-        <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
-          {field("username", t("login.name"))}
-          {field("full_name", t("users.name"))}
-          {field("password", t("login.password"))}
-          <TextField
-            select
-            label={t("users.role")}
-            value={person.role}
-            onChange={(event) => setPerson({ ...person, role: event.target.value as Schemas["Role"] })}
-            sx={{ minWidth: 150 }}
-          >
-            {ROLES.map((role) => (
-              <MenuItem key={role} value={role}>
-                {t(`role.${role}`)}
-              </MenuItem>
-            ))}
-          </TextField>
-          <Button type="submit" variant="contained" loading={add.isPending}>
-            {t("users.add")}
-          </Button>
-        </Stack>
-      </form>
+      <Form
+        label={t("users.add")}
+        stale="user"
+        fields={[
+          { name: "username", label: t("login.name") },
+          { name: "full_name", label: t("users.name") },
+          { name: "password", label: t("login.password"), isPassword: true },
+          { name: "role", label: t("users.role"), choices: useRoles(), first: "inspector" },
+        ]}
+        act={({ role, ...person }) =>
+          read(api.POST("/api/v1/users", { body: { ...person, role: role as Schemas["Role"] } }))
+        }
+      />
     </Section>
   );
 }

@@ -2,6 +2,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, read } from "../api/client";
 
 const JOB_MS = 1000;
+const LOOK_MS = 5000; // what no event tells of: a file set aside, a camera unplugged, a full disk
 
 export const deadList = queryOptions({
   queryKey: ["sync", "dead"],
@@ -24,11 +25,13 @@ export const job = (id: string) =>
 export const findings = queryOptions({
   queryKey: ["health", "findings"],
   queryFn: () => read(api.GET("/api/v1/system/findings")),
+  refetchInterval: LOOK_MS,
 });
 
 export const disk = queryOptions({
   queryKey: ["health", "disk"],
   queryFn: () => read(api.GET("/api/v1/system/disk")),
+  refetchInterval: LOOK_MS,
 });
 
 export const models = queryOptions({
@@ -44,11 +47,13 @@ export const pipelines = queryOptions({
 export const folders = queryOptions({
   queryKey: ["folder", "list"],
   queryFn: () => read(api.GET("/api/v1/folders")),
+  refetchInterval: LOOK_MS,
 });
 
 export const quarantine = queryOptions({
   queryKey: ["folder", "quarantine"],
   queryFn: () => read(api.GET("/api/v1/folders/quarantine")),
+  refetchInterval: LOOK_MS,
 });
 
 export const auditLog = infiniteQueryOptions({
