@@ -47,8 +47,8 @@ def test_a_model_is_installed_from_its_package_and_a_broken_one_refused(page: Pa
     pack(folder, names, tmp_path / "model.zip")
     open_as(page, "technician", "/tech/models")
     part = page.get_by_role("region", name="モデルの導入")
-    broken = {"name": "broken.zip", "mimeType": "application/zip", "buffer": b"PK nothing"}
-    part.locator("input[type=file]").set_input_files(broken)
+    (tmp_path / "broken.zip").write_bytes(b"PK nothing")
+    part.locator("input[type=file]").set_input_files(tmp_path / "broken.zip")
     expect(part.get_by_role("alert")).to_have_attribute("data-code", "bad-definition")
     part.locator("input[type=file]").set_input_files(tmp_path / "model.zip")
     expect(part.get_by_test_id("installed")).to_contain_text("plate-defects 1.0.1")
