@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,10 @@ from edge_agent.cli.output import emit_facts, emit_json, emit_table
 from edge_agent.cli.progress import waiting
 from edge_agent.errors import BadInput
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
+if TYPE_CHECKING:
+    from central_server.masters.resources import KindName
+
+COLUMNS: Mapping[KindName, tuple[str, ...]] = {
     "product": ("product_code", "product_name", "version", "is_active", "row_version"),
     "item": (
         "product_code",
@@ -60,39 +63,39 @@ Force = Annotated[bool, typer.Option("--force", help="Whatever version is there.
 AskPassword = Annotated[bool, typer.Option("--password", help="Ask for a password (user).")]
 
 
-def groups() -> dict[str, typer.Typer]:
+def groups() -> dict[KindName, typer.Typer]:
     """Name → the group of its commands."""
     found = {kind: _group(kind) for kind in COLUMNS}
     found["model"].command("install")(install)
     return found
 
 
-def _group(kind: str) -> typer.Typer:
+def _group(kind: KindName) -> typer.Typer:
     app = typer.Typer(help=HELP[kind], no_args_is_help=True)
 
     @app.command("list", help=f"Every {kind}, by its key.")
     def list_all(context: typer.Context, everything: Everything = False, as_json: AsJson = False) -> None:
         with office(context) as has:
-            documents = has.masters.list(cast(Any, kind), with_inactive=everything)
+            documents = has.masters.list(kind, with_inactive=everything)
         emit_json({f"{kind}s": documents}) if as_json else emit_table(COLUMNS[kind], documents)
 
     @app.command(help=f"One {kind} ({KEYS[kind]}), whole.")
     def show(context: typer.Context, key: KeyText, as_json: AsJson = False) -> None:
         with office(context) as has:
-            _emit(has.masters.get(cast(Any, kind), key_in(kind, key)), as_json=as_json)
+            _emit(has.masters.get(kind, key_in(kind, key)), as_json=as_json)
 
     @app.command(help=f"Switches the {kind} ({KEYS[kind]}) off; it is kept, because history points at it.")
     def deactivate(context: typer.Context, key: KeyText, as_json: AsJson = False) -> None:
         with office(context) as has:
             parts = key_in(kind, key)
-            done = has.masters.set_active(cast(Any, kind), parts, WHO, None, is_active=False)
+            done = has.masters.set_active(kind, parts, WHO, None, is_active=False)
         _emit(done, as_json=as_json)
 
     @app.command(help=f"Switches the {kind} ({KEYS[kind]}) on, if everything that it needs is there.")
     def activate(context: typer.Context, key: KeyText, as_json: AsJson = False) -> None:
         with office(context) as has:
             parts = key_in(kind, key)
-            done = has.masters.set_active(cast(Any, kind), parts, WHO, None, is_active=True)
+            done = has.masters.set_active(kind, parts, WHO, None, is_active=True)
         _emit(done, as_json=as_json)
 
     if kind == "model":
@@ -113,7 +116,7 @@ def _group(kind: str) -> typer.Typer:
             )
         with office(context) as has:
             key = key_of(kind, document)
-            stored, warnings = has.masters.put(cast(Any, kind), key, document, WHO, "any" if force else None)
+            stored, warnings = has.masters.put(kind, key, document, WHO, "any" if force else None)
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)
         _emit(stored, as_json=as_json)

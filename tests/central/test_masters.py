@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from central_server.masters.masters import Masters
+from central_server.masters.masters import Key, Masters
 from central_server.masters.packages import Packages
 from central_server.masters.resources import KindName
 from central_server.objects import Objects
@@ -277,13 +277,14 @@ def test_of_many_writers_on_one_version_one_wins(masters: Masters, code: str) ->
 def test_what_is_switched_off_is_kept_and_can_be_switched_on(
     masters: Masters, line: dict[str, Any], code: str
 ) -> None:
-    for kind, key in (("item", (code, "look")), ("pipeline", (code,)), ("product", (code,))):
-        off = masters.set_active(kind, key, WHO, None, is_active=False)  # type: ignore[arg-type]
+    keys: list[tuple[KindName, Key]] = [("item", (code, "look")), ("pipeline", (code,)), ("product", (code,))]
+    for kind, key in keys:
+        off = masters.set_active(kind, key, WHO, None, is_active=False)
         assert off["is_active"] is False
-        assert off not in masters.list(kind)  # type: ignore[arg-type]
-        assert off in masters.list(kind, with_inactive=True)  # type: ignore[arg-type]
-    for kind, key in (("product", (code,)), ("pipeline", (code,)), ("item", (code, "look"))):
-        assert masters.set_active(kind, key, WHO, None, is_active=True)["is_active"] is True  # type: ignore[arg-type]
+        assert off not in masters.list(kind)
+        assert off in masters.list(kind, with_inactive=True)
+    for kind, key in [keys[2], keys[1], keys[0]]:
+        assert masters.set_active(kind, key, WHO, None, is_active=True)["is_active"] is True
 
 
 def test_a_pipeline_that_items_use_stays(masters: Masters, line: dict[str, Any], code: str) -> None:
