@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 AGENT = ("latency", "frame", "throughput", "api", "start", "queries", "console")
-SYNCHRONISATION = ("central", "fleet", "blobs", "backlog")
-NAMES = AGENT + SYNCHRONISATION
+CENTRE = ("central", "central_queries")
+SYNCHRONISATION = ("fleet", "blobs", "backlog")
+NAMES = AGENT + CENTRE + SYNCHRONISATION
 
 
 def main() -> None:

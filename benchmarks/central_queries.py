@@ -1,4 +1,8 @@
-"""Statistics and history at the centre on 1,000,000 verdicts: `python -m benchmarks.central_queries [QUERIES]`.
+"""Statistics and history at the centre on 1,000,000 verdicts; numbers: queries of each kind (200).
+
+Measured: milliseconds of each kind of query with random filters.
+Goal: p99 at most 50 ms.
+Limit: the rows that an answer is made of: devices × months × results for a sum over everything.
 
 Rules of this file:
 - The data are the hard case for sums: every device inspects every product, with every inspector, every day, so that
@@ -9,17 +13,18 @@ Rules of this file:
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import orjson
 from pydantic import TypeAdapter
 
-from benchmarks.common import report
+from benchmarks.common import report, server_folder, timed
 from central_server.api.routers.statistics import show_agreement, show_reasons, show_yield
 from central_server.store import history
 from central_server.store.database import Database
@@ -175,20 +180,9 @@ KINDS: dict[str, Query] = {
 }
 
 
-def measured(database: Database, name: str, query: Query, queries: int) -> tuple[str, str, str]:
-    chance = random.Random(7)
-    milliseconds = []
-    for _ in range(queries):
-        start = time.perf_counter()
-        query(database, chance)
-        milliseconds.append((time.perf_counter() - start) * 1e3)
-    milliseconds.sort()
-    p50, p99 = milliseconds[queries // 2], milliseconds[int(queries * 0.99)]
-    return name, f"p50 {p50:.1f}  p99 {p99:.1f}  max {milliseconds[-1]:.1f}", "p99 <= 50"
-
-
-def main(queries: int) -> None:
-    with postgres(18, settings=SETTINGS) as url:
+def run(work: Path, queries: int = 200) -> None:
+    folder = server_folder(work / "servers")
+    with postgres(18, settings=SETTINGS, directory=str(folder)) as url:
         migrate(url)
         database = Database(url, max_connections=1)
         database.open()
@@ -197,13 +191,9 @@ def main(queries: int) -> None:
         with database.read() as connection:
             counted = [connection.execute(f"SELECT count(*) FROM {t}".encode()).fetchone() for t in TABLES]
         print(f"\nfilled in {time.perf_counter() - started:.0f} s: {dict(zip(TABLES, counted, strict=True))}")
-        rows = [measured(database, name, query, queries) for name, query in KINDS.items()]
+        rows = [timed(name, partial(query, database), queries) for name, query in KINDS.items()]
         report(f"{SESSIONS * ITEMS:,} verdicts: {queries} queries of each kind with random filters, ms", rows)
         database.close()
 
 
 TABLES = ("inspection_sessions", "item_verdicts", "verdict_counts", "reason_counts", "session_counts")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

@@ -9,10 +9,12 @@ Rules of this file:
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +126,19 @@ def peak_megabytes(pid: int | str = "self") -> float:
 
 
 def p99(values: Sequence[float]) -> float:
-    return statistics.quantiles(values, n=100)[98]
+    return statistics.quantiles(values, n=100, method="inclusive")[98]
+
+
+def timed(name: str, query: Callable[[random.Random], object], count: int) -> tuple[str, str, str]:
+    """A row of a report: milliseconds of `count` calls, each with the same chance in every run."""
+    chance = random.Random(7)
+    milliseconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        query(chance)
+        milliseconds.append((time.perf_counter() - start) * 1e3)
+    p50, longest = statistics.median(milliseconds), max(milliseconds)
+    return name, f"p50 {p50:.2f}  p99 {p99(milliseconds):.2f}  max {longest:.1f}", "p99 <= 50"
 
 
 def report(title: str, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -20,13 +20,14 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from benchmarks.common import ROUNDS, report, spread
+from benchmarks.common import ROUNDS, report, spread, timed
 from benchmarks.year import (
     DAYS,
     FIRST,
@@ -59,7 +60,7 @@ def run(work: Path) -> None:
         gc.freeze()  # as the daemon does when it has started
         report(
             f"{SESSIONS * ITEMS:,} results: {QUERIES} queries of each kind with random filters, ms",
-            [measured(full, name, query) for name, query in KINDS.items()],
+            [timed(name, partial(query, full), QUERIES) for name, query in KINDS.items()],
         )
         verdict_ms(empty, "warm"), verdict_ms(full, "warm")
         pairs = [(verdict_ms(full, f"f{n}"), verdict_ms(empty, f"e{n}")) for n in range(ROUNDS)]
@@ -71,18 +72,6 @@ def run(work: Path) -> None:
             ("full / empty", spread([full_ms / empty_ms for full_ms, empty_ms in pairs]), "about 1"),
         ],
     )
-
-
-def measured(database: Database, name: str, query: Draw) -> tuple[str, str, str]:
-    chance = random.Random(7)
-    milliseconds = []
-    for _ in range(QUERIES):
-        start = time.perf_counter()
-        query(database, chance)
-        milliseconds.append((time.perf_counter() - start) * 1e3)
-    milliseconds.sort()
-    p50, p99 = statistics.median(milliseconds), milliseconds[int(QUERIES * 0.99)]
-    return name, f"p50 {p50:.2f}  p99 {p99:.2f}  max {milliseconds[-1]:.1f}", "p99 <= 50"
 
 
 def reading(read: Read) -> Draw:
