@@ -8,9 +8,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,22 +17,30 @@ from typing import Any
 import orjson
 import rfc8785
 
-from central_server.facts import MEMBERS, TABLES
+from central_server.facts import MEMBERS, TABLES, Table
 from sync_protocol.canonical import canonical_row
 from sync_protocol.messages import UUID_PATTERN, OpResult, PushOp
 
 _UUID = re.compile(UUID_PATTERN).fullmatch
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z").fullmatch
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
-SHAPES: Mapping[str, Callable[[Any], object]] = {
-    "uuid": lambda value: type(value) is str and _UUID(value),
-    "timestamptz": lambda value: type(value) is str and _INSTANT(value),
-    "date": lambda value: type(value) is str and _DAY(value),
-    "text": lambda value: type(value) is str,
-    "integer": lambda value: type(value) is int,
-    "bigint": lambda value: type(value) is int,
-    "boolean": lambda value: type(value) is int and value in (0, 1),
-    "double precision": lambda value: type(value) in (int, float),
+
+
+def _of(kind: type, is_one: Callable[[Any], object] | None = None) -> Callable[[Iterable[Any]], bool]:
+    """Whether all of a column's values are of that type, and each is as `is_one` says."""
+    return lambda values: {*map(type, values)} <= {kind} and (is_one is None or all(map(is_one, values)))
+
+
+# PostgreSQL type → whether all of these values have its form.
+FORMS: Mapping[str, Callable[[Iterable[Any]], bool]] = {
+    "uuid": _of(str, _UUID),
+    "timestamptz": _of(str, _INSTANT),
+    "date": _of(str, _DAY),
+    "text": _of(str),
+    "integer": _of(int),
+    "bigint": _of(int),
+    "boolean": _of(int, (0, 1).__contains__),
+    "double precision": lambda values: {*map(type, values)} <= {int, float},
 }
 
 
@@ -50,36 +57,68 @@ class Incoming:
         return f'{{"row_sha256":"\\\\x{self.op.sha256}",{self.op.data[1:]}'
 
 
-def read_op(op: PushOp) -> Incoming | OpResult:
-    """The operation, or why it cannot be applied."""
-    if hashlib.sha256(op.data.encode("utf-8", "surrogatepass")).hexdigest() != op.sha256:
-        return rejected(op, "row-damaged", "The data's sha256 is not the one sent with it.")
+def read_ops(ops: Sequence[PushOp]) -> list[Incoming | OpResult]:
+    """Each operation (its sha256 is that of its data), or why it cannot be applied."""
+    rows = [_parse(op.data) for op in ops]
+    sound = _sound_kinds(ops, rows)
+    return [
+        _read_op(op, row, (op.entity_type, op.operation) in sound) for op, row in zip(ops, rows, strict=True)
+    ]
+
+
+def _sound_kinds(ops: Sequence[PushOp], rows: Sequence[dict[str, Any] | None]) -> set[tuple[str, str]]:
+    """What needs no second look: (table, operation) where all values have their columns' forms.
+
+    A column is checked at once for all rows, at a third of what they cost one by one.
+    """
+    by_kind: dict[tuple[str, str], list[dict[str, Any] | None]] = {}
+    for op, row in zip(ops, rows, strict=True):
+        by_kind.setdefault((op.entity_type, op.operation), []).append(row)
+    return {kind for kind, of_kind in by_kind.items() if kind in MEMBERS and _are_sound(kind, of_kind)}
+
+
+def _are_sound(kind: tuple[str, str], rows: Sequence[dict[str, Any] | None]) -> bool:
+    members = MEMBERS[kind]
+    whole = [row for row in rows if row is not None and row.keys() == members]
+    return len(whole) == len(rows) and not _ill_formed(TABLES[kind[0]], whole)
+
+
+def _ill_formed(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns in which a value, other than null, is not of the column's form."""
+    return [
+        name
+        for name in rows[0]
+        if not FORMS[table.columns[name]]([row[name] for row in rows if row[name] is not None])
+    ]
+
+
+def _read_op(op: PushOp, row: dict[str, Any] | None, is_sound: bool) -> Incoming | OpResult:
     if op.entity_type not in TABLES:
         return deferred(op, "schema-newer", f"There is no table {op.entity_type} here.")
-    members = MEMBERS.get((op.entity_type, op.operation))
-    if members is None:
+    if (op.entity_type, op.operation) not in MEMBERS:
         return rejected(op, "operation-unknown", f"{op.entity_type} takes no {op.operation}.")
-    row = _parse(op.data)
     if row is None:
-        return rejected(op, "row-invalid", "The data is not the canonical JSON of a flat row.")
-    return _read_row(op, row, members)
+        return rejected(op, "row-invalid", "The data is not the canonical JSON of a row.")
+    return (None if is_sound else _fault_of_form(op, row)) or _fault_of_sense(op, row) or Incoming(op, row)
 
 
-def _read_row(op: PushOp, row: dict[str, Any], members: frozenset[str]) -> Incoming | OpResult:
+def _fault_of_form(op: PushOp, row: dict[str, Any]) -> OpResult | None:
+    members = MEMBERS[op.entity_type, op.operation]
     if missing := members - row.keys():
         return rejected(op, "row-invalid", f"The data lacks {', '.join(sorted(missing))}.")
     if unknown := row.keys() - members:
         return deferred(op, "schema-newer", f"There is no column {', '.join(sorted(unknown))} here.")
-    columns = TABLES[op.entity_type].columns
-    if wrong := [
-        name for name, value in row.items() if value is not None and not SHAPES[columns[name]](value)
-    ]:
+    if wrong := _ill_formed(TABLES[op.entity_type], [row]):
         return rejected(op, "row-invalid", f"Not of its column's form: {', '.join(sorted(wrong))}.")
+    return None
+
+
+def _fault_of_sense(op: PushOp, row: dict[str, Any]) -> OpResult | None:
     if row["id"] != op.entity_id:
         return rejected(op, "row-invalid", "The data's id is not the entity's.")
     if op.operation == "UPDATE" and not _is_change(op, row):
         return rejected(op, "row-invalid", "A change needs base_version, a higher version, and updated_at.")
-    return Incoming(op, row)
+    return None
 
 
 def answered(op: PushOp, outcome: Any, code: str = "", detail: str = "") -> OpResult:
@@ -97,9 +136,7 @@ def deferred(op: PushOp, code: str, detail: str) -> OpResult:
 def _parse(data: str) -> dict[str, Any] | None:
     try:
         row = orjson.loads(data)
-        if type(row) is not dict or any(type(value) in (dict, list, bool) for value in row.values()):
-            return None
-        return row if canonical_row(row) == data.encode() else None
+        return row if type(row) is dict and canonical_row(row) == data.encode() else None
     except (ValueError, RecursionError, rfc8785.CanonicalizationError):
         return None
 

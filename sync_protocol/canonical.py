@@ -17,6 +17,7 @@ import orjson
 import rfc8785
 
 Scalar = str | int | float | None
+_WRITTEN_ALIKE = frozenset({str, type(None)})  # by orjson and RFC 8785; numbers must be looked at
 
 
 def canonical_json(value: Any) -> bytes:
@@ -29,10 +30,10 @@ def canonical_row(row: Mapping[str, Scalar]) -> bytes:
 
     Raises as `canonical_json` does.
     """
-    plain = {name: _plain(value) for name, value in row.items()}
-    if all(map(_written_alike, plain.values())):
+    numbers = {name: _plain(value) for name, value in row.items() if type(value) not in _WRITTEN_ALIKE}
+    if all(map(_is_written_alike, numbers.values())):
         with suppress(orjson.JSONEncodeError):  # a lone surrogate, which RFC 8785 refuses too
-            return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+            return orjson.dumps({**row, **numbers}, option=orjson.OPT_SORT_KEYS)
     return rfc8785.dumps(dict(row))
 
 
@@ -45,13 +46,8 @@ def _plain(value: Scalar) -> Scalar:
     return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value
 
 
-def _written_alike(value: Scalar) -> bool:
-    """Whether orjson and RFC 8785 write this value the same way."""
-    kind = type(value)
-    if kind is float:
-        assert isinstance(value, float)
+def _is_written_alike(value: Scalar) -> bool:
+    """Whether orjson and RFC 8785 write this number the same way."""
+    if type(value) is float:
         return 1e-4 <= abs(value) < 1e15
-    if kind is int:
-        assert isinstance(value, int)
-        return -(2**53) < value < 2**53
-    return kind is str or value is None
+    return type(value) is int and -(2**53) < value < 2**53

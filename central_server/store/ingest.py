@@ -23,7 +23,7 @@ from central_server.incoming import (
     SessionState,
     answered,
     deferred,
-    read_op,
+    read_ops,
     rejected,
     settle_session,
 )
@@ -38,7 +38,8 @@ Results = dict[str, OpResult]
 LOCK_DEVICE = """
     UPDATE devices SET last_seen_at = now() WHERE device_id = %s
     RETURNING device_type, app_version, revoked_at IS NOT NULL, (SELECT server_epoch::text FROM server_state),
-              to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+              to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+              EXISTS (SELECT 1 FROM sync_rejections r WHERE r.device_id = devices.device_id AND resolved_at IS NULL)"""
 LEDGER = """
     SELECT op_id::text, incarnation::text, seq, encode(sha256, 'hex'), outcome FROM sync_ops
     WHERE device_id = %(device_id)s AND op_id = ANY(%(op_ids)s::uuid[])
@@ -56,7 +57,7 @@ REMEMBER = """
     INSERT INTO tauri_sync_queue (device_id, device_type, app_version, entity_type, entity_id, operation, data, op_id,
                                   processed_at)
     SELECT %(device_id)s, %(device_type)s, %(app_version)s, entity_type, entity_id, operation, data, op_id, now()
-    FROM op ORDER BY seq"""
+    FROM op"""
 ACKNOWLEDGE = """
     INSERT INTO device_incarnations AS i (device_id, incarnation, last_seq, last_ack) VALUES (%s, %s, %s, 1)
     ON CONFLICT (device_id, incarnation)
@@ -92,7 +93,7 @@ STATEMENTS = {name: (table.insert, table.present) for name, table in TABLES.item
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who pushes, as its row says, and when (the transaction's now)."""
+    """Who pushes, as its row says, and when (the transaction's now); `has_rejections`: some are open."""
 
     device_id: str
     incarnation: str
@@ -101,6 +102,7 @@ class Sender:
     clock_offset_ms: int
     server_epoch: str
     server_time: str
+    has_rejections: bool
 
 
 def push(tx: Connection, device_id: str, request: PushRequest) -> PushReply:
@@ -113,23 +115,26 @@ def push(tx: Connection, device_id: str, request: PushRequest) -> PushReply:
     sender = _sender(locked.fetchone(), device_id, request)
     results = _replayed(known.fetchall(), sender, request.ops)
     rows = []
-    for op in request.ops:
-        if op.op_id not in results:
-            read = read_op(op)
-            if isinstance(read, Incoming):
-                rows.append(read)
-            else:
-                results[op.op_id] = read
+    for read in read_ops([op for op in request.ops if op.op_id not in results]):
+        if isinstance(read, Incoming):
+            rows.append(read)
+        else:
+            results[read.op_id] = read
     if rows:
         results |= _apply(tx, sender, rows)
     _note_rejections(tx, sender, request.ops, results)
-    return PushReply(
+    return PushReply.model_construct(
         batch_id=request.batch_id,
         ack=_acknowledge(tx, sender, request.ops, results),
         server_epoch=sender.server_epoch,
         server_time=sender.server_time,
         results=tuple(results[op.op_id] for op in request.ops),
     )
+
+
+def _array(ids: Iterable[object]) -> str:
+    """UUIDs or numbers as PostgreSQL writes an array: psycopg looks at every item of a list."""
+    return f"{{{','.join(map(str, ids))}}}"
 
 
 def _require_distinct(ops: Sequence[PushOp]) -> None:
@@ -142,8 +147,8 @@ def _ask(tx: Connection, device_id: str, request: PushRequest) -> tuple[Cursor, 
     keys = {
         "device_id": device_id,
         "incarnation": request.incarnation,
-        "op_ids": [op.op_id for op in request.ops],
-        "seqs": [op.seq for op in request.ops],
+        "op_ids": _array(op.op_id for op in request.ops),
+        "seqs": _array(op.seq for op in request.ops),
     }
     with tx.pipeline():
         return tx.execute(LOCK_DEVICE, (device_id,)), tx.execute(LEDGER, keys)
@@ -152,7 +157,7 @@ def _ask(tx: Connection, device_id: str, request: PushRequest) -> tuple[Cursor, 
 def _sender(row: tuple[object, ...] | None, device_id: str, request: PushRequest) -> Sender:
     if row is None:
         raise Refused("device-unknown", f"The device {device_id} is not enrolled here.")
-    device_type, app_version, is_revoked, server_epoch, server_time = row
+    device_type, app_version, is_revoked, server_epoch, server_time, has_rejections = row
     if is_revoked:
         raise Refused("device-revoked", f"The access of device {device_id} was withdrawn.")
     return Sender(
@@ -163,6 +168,7 @@ def _sender(row: tuple[object, ...] | None, device_id: str, request: PushRequest
         request.clock_offset_ms,
         str(server_epoch),
         str(server_time),
+        bool(has_rejections),
     )
 
 
@@ -225,14 +231,14 @@ def _apply_together(tx: Connection, sender: Sender, rows: Sequence[Incoming]) ->
 
 def _take_results(tx: Connection, rows: Sequence[Incoming], results: Results) -> None:
     """New verdicts of the AI and of people become their items' present ones, and are counted."""
-    new = {
-        table: [row.op.entity_id for row in rows if row.op.entity_type == table and _is_new(row.op, results)]
-        for table in (AI_RESULTS.name, VERIFICATIONS.name)
-    }
-    if any(new.values()):
-        tx.execute(
-            "SELECT take_results(%s::uuid[], %s::uuid[])", (new[AI_RESULTS.name], new[VERIFICATIONS.name])
+    new = [
+        _array(
+            row.op.entity_id for row in rows if row.op.entity_type == table.name and _is_new(row.op, results)
         )
+        for table in (AI_RESULTS, VERIFICATIONS)
+    ]
+    if new != ["{}", "{}"]:
+        tx.execute("SELECT take_results(%s::uuid[], %s::uuid[])", new)
 
 
 def _is_new(op: PushOp, results: Results) -> bool:
@@ -350,8 +356,9 @@ def _note_rejections(tx: Connection, sender: Sender, ops: Sequence[PushOp], resu
                 result.detail,
             )
             tx.execute(REJECT, (sender.device_id, *about))
-    final = [op.op_id for op in ops if results[op.op_id].outcome in FINAL]
-    tx.execute(RESOLVE, (sender.device_id, final))
+    if sender.has_rejections:
+        final = _array(op.op_id for op in ops if results[op.op_id].outcome in FINAL)
+        tx.execute(RESOLVE, (sender.device_id, final))
 
 
 def _acknowledge(tx: Connection, sender: Sender, ops: Sequence[PushOp], results: Results) -> int:

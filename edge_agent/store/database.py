@@ -26,6 +26,7 @@ from sync_protocol.canonical import canonical_row, sha256_hex
 FIRST_SAFE_SQLITE = (3, 51, 3)
 BACKPORTED_SAFE_SQLITE = ((3, 50, 7), (3, 44, 6))
 MAX_READERS = 8
+MAX_NUMBERED = 4096
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
@@ -67,6 +68,7 @@ class Database:
         self._actor = AGENT
         self._local = True
         self._tx_id = ""
+        self._ops_in_tx = 0
         self._commits = 0
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
@@ -83,7 +85,8 @@ class Database:
         """
         with self._turn(), mapped_errors():
             assert not self._writer.in_transaction, "write() does not nest"
-            self._actor, self._local, self._tx_id = actor, local, self.clock.new_id()
+            self._actor, self._local = actor, local
+            self._tx_id, self._ops_in_tx = self.clock.new_id(), 0
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 if actor.request_key:
@@ -193,18 +196,31 @@ class Database:
                 return
         reader.close()
 
+    def _new_op_id(self) -> str:
+        """The transaction's id with the operation's number in it: so the ids of a batch hardly cost bytes to send."""
+        number, self._ops_in_tx = self._ops_in_tx, self._ops_in_tx + 1
+        return numbered(self._tx_id, number) if number < MAX_NUMBERED else self.clock.new_id()
+
     def _define_functions(self, identity: Identity) -> None:
         define = self._writer.create_function
         define_pure_functions(self._writer)
         define("local_change", 0, lambda: int(self._local))
         define("now", 0, self.clock.now)
-        define("new_op_id", 0, self.clock.new_id)
+        define("new_op_id", 0, self._new_op_id)
         define("tx_id", 0, lambda: self._tx_id)
         define("actor", 0, lambda: self._actor.name)
         define("actor_user_id", 0, lambda: self._actor.user_id)
         define("device_id", 0, lambda: identity.device_id)
         define("device_type", 0, lambda: identity.device_type)
         define("app_version", 0, lambda: identity.app_version)
+
+
+def numbered(tx_id: str, number: int) -> str:
+    """A UUIDv7 of its own for each `number` below MAX_NUMBERED: it takes the place of the 12 bits after the time.
+
+    Not that of the last bits: where a clock stands still, ids are told apart by these.
+    """
+    return f"{tx_id[:15]}{number:03x}{tx_id[18:]}"
 
 
 def define_pure_functions(connection: sqlite3.Connection) -> None:

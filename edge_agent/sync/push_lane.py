@@ -102,14 +102,19 @@ class PushLane:
             first = overtaking(heads)
             is_more = len(ids) > self._pace.rows
             if is_more and first is not None:
-                ids = self._preferred(reader, first.priority) or ids
+                ids = self._preferred(reader, first.priority, ids) or ids
             return standing, read_entries(outbox.entries(reader, ids)), is_more
 
-    def _preferred(self, reader: sqlite3.Connection, priority: int) -> list[int] | None:
-        """Entries of that priority with all they need; None when that is too much to be worth it."""
+    def _preferred(
+        self, reader: sqlite3.Connection, priority: int, oldest: Sequence[int]
+    ) -> list[int] | None:
+        """Entries of that priority with all they need; None when that is too much to be worth it, or when the
+        oldest entries hold nearly as many of them anyway."""
         rows = self._pace.rows
-        first = outbox.oldest_ready(reader, [priority], max(1, rows // 4))
-        needed = outbox.with_all_they_need(reader, first, NEEDED_AT_MOST * rows)
+        wanted = outbox.oldest_ready(reader, [priority], max(1, rows // 4))
+        if wanted[len(wanted) // 2] <= oldest[-1]:
+            return None
+        needed = outbox.with_all_they_need(reader, wanted, NEEDED_AT_MOST * rows)
         return needed and needed[: rows + 1]
 
     def _batch(self, ops: Sequence[PushOp], standing: Standing) -> tuple[PushRequest, bytes]:

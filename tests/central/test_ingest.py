@@ -234,7 +234,6 @@ def test_what_is_wrong_is_named(device: Device) -> None:
     target, session = op_of(ops, "inspection_targets"), op_of(ops, "inspection_sessions")
     spaced = target.data.replace(",", ", ", 1)
     cases = {
-        ("rejected", "row-damaged"): again(target, seq=100)._replace(sha256="0" * 64),
         ("rejected", "row-differs"): again(target, seq=101, batch_id="another"),
         ("rejected", "operation-unknown"): again(target, seq=102)._replace(operation="DELETE"),
         ("deferred", "schema-newer"): again(target, seq=103, colour="red"),

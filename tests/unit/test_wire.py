@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -37,6 +38,7 @@ from sync_protocol.wire import (
     read_push,
     read_push_reply,
     read_rows,
+    refs_in,
     unpack,
     write,
     write_page,
@@ -50,7 +52,8 @@ SEQS = st.integers(0, 2**53 - 1)
 SHAS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 ROWS = st.dictionaries(
-    st.sampled_from(("id", "server_id", "notes", "a")), IDS | TEXT | st.integers(0, 9) | st.none()
+    st.sampled_from(("id", "server_id", "sha256", "notes", "a")),
+    IDS | SHAS | TEXT | st.integers(0, 9) | st.none(),
 ).map(lambda row: canonical_row(row).decode())
 DATA = ROWS | TEXT
 
@@ -171,6 +174,13 @@ def test_the_id_in_a_row_is_its_member(data: str) -> None:
     said = row.get("id") if isinstance(row.get("id"), str) else row.get("server_id")
     if isinstance(said, str) and said.isalnum():
         assert id_in(data) == said
+
+
+@given(ROWS)
+def test_the_reference_in_a_row_is_its_sha256(data: str) -> None:
+    said = orjson.loads(data).get("sha256")
+    is_one = isinstance(said, str) and re.fullmatch("[0-9a-f]{64}", said)
+    assert refs_in(data) == ((said,) if is_one else ())
 
 
 def test_a_batch_travels_small() -> None:

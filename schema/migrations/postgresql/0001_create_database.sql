@@ -740,16 +740,20 @@ $$;
 -- What new results mean for their items; ingest calls it once for all it stored, in the same transaction, so that an
 -- inspection that comes whole is counted once. An AI verdict holds unless a newer picture of its item has one (of one
 -- picture the newer verdict holds), a human one unless there is a newer; one on the whole session is none on its items.
+-- OFFSET 0 keeps each look-up one step of an index, whatever the planner believes of tables that grow.
 CREATE FUNCTION take_results(ai_ids UUID[], human_ids UUID[]) RETURNS void LANGUAGE sql AS $$
     WITH ai AS (
         SELECT DISTINCT ON (session_id, item_id) session_id, item_id, image_id, id, overall_result,
                coalesce(sample_weight, 1) AS weight
-        FROM ai_inspection_results WHERE id = ANY (ai_ids)
+        FROM unnest(ai_ids) AS new (row_id)
+        CROSS JOIN LATERAL (SELECT * FROM ai_inspection_results WHERE id = row_id OFFSET 0) AS r
         ORDER BY session_id, item_id, image_id DESC, id DESC
     ), human AS (
         SELECT DISTINCT ON (session_id, item_id) session_id, item_id, id, final_result,
                coalesce(reason_code, '') AS reason_code, user_id, verification_time
-        FROM human_verification_results WHERE id = ANY (human_ids) AND item_id IS NOT NULL
+        FROM unnest(human_ids) AS new (row_id)
+        CROSS JOIN LATERAL (SELECT * FROM human_verification_results WHERE id = row_id OFFSET 0) AS r
+        WHERE item_id IS NOT NULL
         ORDER BY session_id, item_id, id DESC
     )
     INSERT INTO item_verdicts AS v (session_id, item_id, device_id, product_id, work_day, image_id, ai_result_id,
@@ -758,7 +762,8 @@ CREATE FUNCTION take_results(ai_ids UUID[], human_ids UUID[]) RETURNS void LANGU
     SELECT session_id, item_id, s.device_id, s.product_id, s.work_day, ai.image_id, ai.id,
            coalesce(overall_result, ''), coalesce(weight, 1), human.id, coalesce(human.final_result, ''),
            coalesce(reason_code, ''), human.user_id, coalesce(verification_time, 0)
-    FROM ai FULL JOIN human USING (session_id, item_id) JOIN inspection_sessions s ON s.id = session_id
+    FROM ai FULL JOIN human USING (session_id, item_id)
+    CROSS JOIN LATERAL (SELECT * FROM inspection_sessions WHERE inspection_sessions.id = session_id OFFSET 0) AS s
     ORDER BY session_id, item_id
     ON CONFLICT (session_id, item_id) DO UPDATE
     SET (image_id, ai_result_id, ai_result, weight) = (
@@ -773,8 +778,9 @@ CREATE FUNCTION take_results(ai_ids UUID[], human_ids UUID[]) RETURNS void LANGU
             ORDER BY n.id DESC NULLS LAST LIMIT 1)
 $$;
 
--- What changed counts once more (1) or no longer (-1) in all its cells. Rows with count 0 stay. In the order of keys,
--- so that two devices that judged one session seldom wait for each other in a circle.
+-- What changed counts once more (1) or no longer (-1) in all its cells. Rows with count 0 stay. In one order of keys,
+-- so that two devices that judged one session seldom wait for each other in a circle; what tells rows apart soonest
+-- comes first in it, because sorting them is much of the work.
 CREATE FUNCTION count_verdicts() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     n CONSTANT INTEGER := TG_ARGV[0]::integer;
@@ -786,7 +792,7 @@ BEGIN
                  sum(weight) AS weight, sum(verification_time) AS seconds
           FROM changed GROUP BY 1, 2, 3, 4, 5, 6, 7) AS f
     CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ORDER BY 6, 7, 8, 9, 10, 1, 2, 3, 4, 5
     ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, ai_result, human_result)
     DO UPDATE SET verdict_count = c.verdict_count + excluded.verdict_count,
                   weight_sum = c.weight_sum + excluded.weight_sum,
@@ -797,7 +803,7 @@ BEGIN
     FROM (SELECT device_id, work_day, product_id, item_id, user_id, reason_code, count(*) AS cases
           FROM changed WHERE human_result = 'NG' GROUP BY 1, 2, 3, 4, 5, 6) AS f
     CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 6, 7, 8, 9, 1, 2, 3, 4, 5
     ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, reason_code)
     DO UPDATE SET ng_count = c.ng_count + excluded.ng_count;
     RETURN NULL;
@@ -822,7 +828,7 @@ BEGIN
                  sum(greatest(0, coalesce(extract(epoch FROM completed_at - started_at), 0))) AS seconds
           FROM changed WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1, 2, 3, 4, 5, 6) AS f
     CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, NULL, f.user_id) AS cell
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 6, 7, 8, 9, 1, 2, 3, 4, 5
     ON CONFLICT (grain, level, by_person, period, device_id, product_id, user_id, status, final_result)
     DO UPDATE SET session_count = c.session_count + excluded.session_count,
                   cycle_time_s = c.cycle_time_s + excluded.cycle_time_s;
