@@ -78,6 +78,12 @@ def entries(reader: sqlite3.Connection, ids: Collection[int]) -> list[tuple[obje
     return [tuple(row) for row in reader.execute(sql, (json.dumps(list(ids)),))]
 
 
+def ready_among(reader: sqlite3.Connection, ids: Collection[int]) -> int:
+    """How many of them are ready."""
+    sql = f"SELECT count(*) FROM sync_queue WHERE id IN (SELECT value FROM json_each(?)) AND {_IS_READY}"
+    return int(reader.execute(sql, (json.dumps(list(ids)),)).fetchone()[0])
+
+
 def ids_of(reader: sqlite3.Connection, op_ids: Collection[str]) -> list[int]:
     """The entries of these operations that are not acknowledged, oldest first."""
     sql = """SELECT id FROM sync_queue WHERE op_id IN (SELECT value FROM json_each(?)) AND processed_at IS NULL

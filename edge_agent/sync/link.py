@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Link:
     memory: Memory
     rows: Engine
     images: Engine
+    beside: Executor
     is_closing: threading.Event = field(default_factory=threading.Event)
 
     def forget(self) -> None:
@@ -48,13 +50,15 @@ class Link:
         self.is_closing.set()
         with self.rows.at_rest(), self.images.at_rest():
             self.client.close()
+        self.beside.shutdown()
 
 
 def make_link(parts: Parts, client: httpx.Client, server: str, token: str, device_id: str) -> Link:
     """All lanes to `server`, at rest."""
     clock, database = parts.clock, parts.database
     central = Central(server, token, client, clock)
-    push = PushLane(database, central, clock, parts.events.publish)
+    beside = parts.beside or ThreadPoolExecutor(1, "sync-next-batch")
+    push = PushLane(database, central, clock, parts.events.publish, beside)
     downloads = Downloads(parts.config.data_dir, central)
     pull = PullLane(database, clock, central, parts.arrivals, downloads)
     recheck = (uploads.doubt, begin_all_again)
@@ -70,4 +74,5 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
         memory=memory,
         rows=Engine(hello, [push, pull], memory, clock, parts.sleep),
         images=Engine(None, [images], memory, clock, parts.sleep),
+        beside=beside,
     )

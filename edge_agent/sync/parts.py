@@ -7,6 +7,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass;
-    `images_in_flight`: requests of the blob lane at once, 1 uses no thread."""
+    `images_in_flight`: requests of the blob lane at once, 1 uses no thread; `beside`: makes the next batch while one is
+    with the server (None: a thread of the link's own)."""
 
     config: Config
     clock: Clock
@@ -36,3 +38,4 @@ class Parts:
     open_client: Callable[[str], httpx.Client]
     sleep: Callable[[float], None]
     images_in_flight: int = 4
+    beside: Executor | None = None

@@ -3,7 +3,9 @@
 Rules of this file:
 - A step sends one batch at most: claim, send, settle in one transaction. Killed in between, the same entries are
   sent again, and the server answers for those it has with what it answered before.
-- What a batch is and what an answer means is decided in `push.py`; here it is only carried out.
+- One batch at a time is with the server. `batches.py` makes the next one meanwhile; it is looked at again before it
+  is sent.
+- What an answer means is decided in `push.py`; here it is only carried out.
 - Only the server can make an entry dead, and only damage here; a proxy that refuses everything cannot.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from edge_agent.clock import Clock, to_rfc3339
@@ -19,26 +22,14 @@ from edge_agent.store import outbox
 from edge_agent.store.database import Database, insert
 from edge_agent.store.outbox import SetAside
 from edge_agent.sync import backoff, device
-from edge_agent.sync.central import Central, packed
+from edge_agent.sync.batches import Batch, Batches, Damage
+from edge_agent.sync.central import Central
 from edge_agent.sync.device import Standing
 from edge_agent.sync.lane import Kind, SyncFailed
-from edge_agent.sync.push import (
-    MAX_BODY_BYTES,
-    Claimed,
-    Pace,
-    Settlement,
-    conflict_of,
-    is_about_the_batch,
-    is_final,
-    overtaking,
-    plan_batch,
-    read_entries,
-    settle,
-)
+from edge_agent.sync.push import Pace, Settlement, conflict_of, is_about_the_batch, is_final, settle
 from sync_protocol.messages import PushOp, PushReply, PushRequest
 
 MAX_REFUSED_IN_A_ROW = 10
-NEEDED_AT_MOST = 8
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +45,10 @@ class PushLane:
         central: Central,
         clock: Clock,
         publish: Callable[[str, Mapping[str, Any]], None],
+        beside: Executor | None = None,
     ) -> None:
         self._db, self._central, self._clock, self._publish = database, central, clock, publish
+        self._batches = Batches(database, clock, beside)
         self._pace = Pace()
         self._refused_in_a_row = 0
         self._own_incarnation = ""
@@ -63,26 +56,25 @@ class PushLane:
     def step(self) -> bool:
         """Sends one batch; True: more is ready. Raises SyncFailed."""
         self._wake_what_waited()
-        standing, claimed, is_more = self._claim()
-        if claimed.damaged:
-            self._bury(claimed.damaged)
-            return True
-        if not claimed.ops:
-            return False
-        request, body = self._batch(claimed.ops, standing)
+        batch = self._batches.next(self._pace)
+        if isinstance(batch, Damage):
+            self._bury(batch.ids)
+        return self._send(batch) if isinstance(batch, Batch) else batch is not None
+
+    def _send(self, batch: Batch) -> bool:
+        self._pace = batch.pace
+        self._batches.look_ahead(batch)
         started_s = self._clock.monotonic()
         try:
-            reply = self._central.push(request, body)
+            reply = self._central.push(batch.request, batch.body)
         except SyncFailed as error:
-            return self._give_way(request.ops, standing, error)
-        self._settle(request, reply)
+            return self._give_way(batch.request.ops, batch.standing, error)
+        self._settle(batch.request, reply)
         self._refused_in_a_row = 0
-        rows, is_more = len(request.ops), is_more or len(request.ops) < len(claimed.ops)
-        self._pace = self._pace.after(rows, self._clock.monotonic() - started_s, is_full=is_more)
-        self._publish("sync", {"lane": self.name, "rows": rows, "bytes": len(body)})
-        return is_more
-
-    # ── claim ───────────────────────────────────────────────────────────────────────────────────────────
+        rows, took_s = len(batch.request.ops), self._clock.monotonic() - started_s
+        self._pace = self._pace.after(rows, took_s, is_full=batch.is_more)
+        self._publish("sync", {"lane": self.name, "rows": rows, "bytes": len(batch.body)})
+        return batch.is_more
 
     def _wake_what_waited(self) -> None:
         now_s = self._clock.time()
@@ -92,44 +84,6 @@ class PushLane:
         if is_any:
             with self._db.write() as tx:
                 outbox.wake(tx, *instants)
-
-    def _claim(self) -> tuple[Standing, Claimed, bool]:
-        """The standing, the next entries, and whether those after them are ready too."""
-        with self._db.snapshot() as reader:
-            standing = device.standing_of(reader)
-            heads = outbox.heads(reader)
-            ids = outbox.oldest_ready(reader, [head.priority for head in heads], self._pace.rows + 1)
-            first = overtaking(heads)
-            is_more = len(ids) > self._pace.rows
-            if is_more and first is not None:
-                ids = self._preferred(reader, first.priority, ids) or ids
-            return standing, read_entries(outbox.entries(reader, ids)), is_more
-
-    def _preferred(
-        self, reader: sqlite3.Connection, priority: int, oldest: Sequence[int]
-    ) -> list[int] | None:
-        """Entries of that priority with all they need; None when that is too much to be worth it, or when the
-        oldest entries hold nearly as many of them anyway."""
-        rows = self._pace.rows
-        wanted = outbox.oldest_ready(reader, [priority], max(1, rows // 4))
-        if wanted[len(wanted) // 2] <= oldest[-1]:
-            return None
-        needed = outbox.with_all_they_need(reader, wanted, NEEDED_AT_MOST * rows)
-        return needed and needed[: rows + 1]
-
-    def _batch(self, ops: Sequence[PushOp], standing: Standing) -> tuple[PushRequest, bytes]:
-        while True:
-            batch = plan_batch(ops, self._pace.rows)
-            request = PushRequest.model_construct(
-                batch_id=self._clock.new_id(),
-                incarnation=standing.incarnation,
-                clock_offset_ms=standing.clock_offset_ms,
-                ops=tuple(batch),
-            )
-            body = packed(request)
-            if len(body) <= MAX_BODY_BYTES or len(batch) == 1:
-                return request, body
-            self._pace = self._pace.fitted(len(batch), len(body))
 
     # ── settle ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,7 @@ from edge_agent.sync.link import Link, make_link
 from edge_agent.sync.parts import Parts
 from edge_agent.sync.verify import Difference, no_progress
 from sync_protocol.canonical import sha256_hex
+from tests.at_once import AtOnce
 from tests.simulation.network import CENTRE, Gate
 
 VERSION = "0.1.0"
@@ -200,6 +201,7 @@ class Agent:
             open_client=lambda url: self.client,
             sleep=self._sleep,
             images_in_flight=1,
+            beside=AtOnce(),
         )
 
     # ── the inspector ───────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ from edge_agent.clock import Clock
 from edge_agent.masters.arrivals import Arrivals
 from edge_agent.masters.round import Round
 from edge_agent.store import pulled
-from edge_agent.sync import push_lane
+from edge_agent.sync import batches
 from edge_agent.sync.central import Central, packed
 from edge_agent.sync.push_lane import PushLane
 from sync_protocol import wire
@@ -36,11 +36,11 @@ def acknowledged_before_commit() -> Iterator[None]:
     """The agent notes a batch as acknowledged when it sends it, not when the server has stored it."""
     send = Central.push
     lane_of: dict[int, PushLane] = {}
-    claim = PushLane._claim
+    step = PushLane.step
 
-    def claimed(self: PushLane) -> Any:
+    def stepped(self: PushLane) -> bool:
         lane_of[id(self._central)] = self
-        return claim(self)
+        return step(self)
 
     def push(self: Central, request: PushRequest, body: bytes) -> PushReply:
         with lane_of[id(self)]._db.write() as tx:
@@ -50,7 +50,7 @@ def acknowledged_before_commit() -> Iterator[None]:
             )
         return send(self, request, body)
 
-    with patch.object(PushLane, "_claim", claimed), patch.object(Central, "push", push):
+    with patch.object(PushLane, "step", stepped), patch.object(Central, "push", push):
         yield
 
 
@@ -77,7 +77,7 @@ def retried_without_its_id() -> Iterator[None]:
         anew = tuple(op._replace(op_id=clock.new_id()) for op in request.ops)
         return packed(request.model_copy(update={"ops": anew}))
 
-    with patch.object(push_lane, "packed", renamed):
+    with patch.object(batches, "packed", renamed):
         yield
 
 

@@ -17,6 +17,7 @@ from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.push_lane import PushLane
 from sync_protocol import wire
 from sync_protocol.messages import OpResult, PushOp
+from tests.at_once import AtOnce
 from tests.store_factory import Store
 from tests.sync.reference import (
     EPOCH,
@@ -37,7 +38,7 @@ class Site:
 
     def __init__(self, store: Store) -> None:
         self.store, self.events = store, list[Any]()
-        self.server = ReferenceServer(Clock())
+        self.server, self.beside = ReferenceServer(Clock()), AtOnce()
         self.lane = self.new_lane()
         with store.database.write() as tx:
             standing = Standing(store.clock.new_id(), EPOCH)
@@ -50,6 +51,7 @@ class Site:
             self.server.central(),
             self.store.clock,
             lambda kind, facts: self.events.append((kind, facts)),
+            self.beside,
         )
 
     def drain(self, max_steps: int = 200) -> int:
@@ -178,6 +180,59 @@ def test_verdicts_overtake_but_never_without_what_they_need(site: Site) -> None:
     site.drain()
     site.require_all_arrived_once()
     assert not any(result.outcome == "deferred" for _, result in site.server.ledger.values())
+
+
+# ── one batch ahead ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_next_batch_is_made_while_one_is_with_the_server(site: Site) -> None:
+    for _ in range(40):
+        site.store.inspect()
+    site.drain()
+    site.require_all_arrived_once()
+    ahead = [[op.seq for op in batch.request.ops] for batch in site.beside.made]
+    assert ahead == [[op.seq for op in batch] for batch in site.server.batches[1:]] != []
+
+
+@pytest.mark.parametrize(
+    "faults", [[lost], [lost_after_commit], [answers(lambda: problem("batch-too-large", 413))]]
+)
+def test_what_was_made_ahead_never_overtakes_what_it_follows(site: Site, faults: list[Fault]) -> None:
+    for _ in range(40):
+        site.store.inspect()
+    site.server.faults = list(faults)
+    site.drain()
+    site.require_all_arrived_once()
+    arrived = list(dict.fromkeys(op.seq for batch in site.server.batches for op in batch))
+    assert arrived == [row[0] for row in site.queue("id")]
+
+
+def test_what_was_made_ahead_is_not_sent_without_what_it_needs(site: Site) -> None:
+    first, *_ = [site.store.inspect() for _ in range(40)]
+    with site.store.database.write() as tx:
+        tx.execute(
+            "UPDATE inspection_sessions SET version = version + 1, final_result = 'NG' WHERE id = ?", (first,)
+        )
+    site.server.judge = rejecting({first})
+    site.drain()
+    held = site.queue("entity_id, operation", "held_by IS NOT NULL")
+    assert (first, "UPDATE") in held
+    assert not any(result.outcome == "deferred" for _, result in site.server.ledger.values())
+    assert {row[0] for row in site.queue("op_id", "processed_at IS NOT NULL")} == {
+        op.op_id for op in site.server.applied
+    }
+
+
+def test_a_batch_made_ahead_is_left_when_a_person_took_its_entries(site: Site) -> None:
+    for _ in range(40):
+        site.store.inspect()
+    site.lane.step()
+    taken = site.beside.made[0].request.ops[-1]
+    with site.store.database.write() as tx:
+        tx.execute("UPDATE sync_queue SET dead_at = created_at WHERE id = ?", (taken.seq,))
+    site.drain()
+    assert taken.op_id not in {op.op_id for op in site.server.applied}
+    assert site.queue("id", "processed_at IS NULL") == [(taken.seq,)]
 
 
 # ── refusals of one entry ───────────────────────────────────────────────────────────────────────────────
