@@ -53,7 +53,7 @@ def test_the_bytes_can_be_made_again_from_the_stored_row(device: Device) -> None
     columns = TABLES[op.entity_type].columns
     with device.database.snapshot() as tx:
         names = ", ".join(
-            f"'{name}', {f'wire({name})::jsonb' if kind == 'timestamptz' else name}"
+            f"'{name}', {f'wire({name})' if kind == 'timestamptz' else name}"
             for name, kind in columns.items()
         )
         sql = f"SELECT jsonb_build_object({names}), row_sha256 FROM ai_inspection_results WHERE id = %s"
