@@ -3,7 +3,7 @@
 Rules of this file:
 - No query reads facts, and none adds up what is already summed: it takes the level (everything, products, items), the
   people (whoever it was, or single ones) and the periods (whole months, days where a period begins or ends within
-  one) that are no finer than asked for.
+  one) that are no finer than asked for. Of a month cut short by few days, those are taken off the whole.
 - Days are the factory's calendar days (`work_day`), inclusive at both ends.
 """
 
@@ -55,6 +55,8 @@ class Span(NamedTuple):
     grain: str
     low: date
     high: date
+    sign: int = 1
+    """-1: what these hold is taken off again."""
 
 
 def verdict_counts(
@@ -119,12 +121,13 @@ def _grouped(
         if (value := getattr(wanted, name)) is not None
     }
     numbers = ", ".join(str(number) for number in range(1, len(keys) + 1))
+    rows = ", ".join(["(%s, %s::date, %s::date, %s::int)"] * len(periods))
     sql = f"""
-        SELECT {", ".join([*keys, *(f"sum({name})" for name in sums)])}
-        FROM (VALUES {", ".join(["(%s, %s::date, %s::date)"] * len(periods))}) AS span (wanted, low, high)
+        SELECT {", ".join([*keys, *(f"sum(sign * {name})" for name in sums)])}
+        FROM (VALUES {rows}) AS span (wanted, low, high, sign)
         JOIN {table} ON grain = wanted AND period BETWEEN low AND high
         WHERE level = {level} AND by_person = {by_person} {" ".join(f"AND {name} = %s" for name in filters)}
-        GROUP BY {numbers} HAVING sum({sums[0]}) > 0 ORDER BY {numbers}"""
+        GROUP BY {numbers} HAVING sum(sign * {sums[0]}) > 0 ORDER BY {numbers}"""
     values: list[Any] = [value for span in periods for value in span]
     width = len(group_by)
     for row in tx.execute(sql.encode(), [*values, *filters.values()]):
@@ -150,9 +153,18 @@ def spans(since: date | None, until: date | None, *, by_day: bool) -> list[Span]
         return [Span("D", first, last)]
     after = _next_month(months_to)
     found = [Span("M", months_from, months_to)]
-    found += [Span("D", first, months_from - timedelta(1))] if first < months_from else []
-    found += [Span("D", after, last)] if after is not None and after <= last else []
+    found += _part(first, months_from - timedelta(1)) if first < months_from else []
+    found += _part(after, last) if after is not None and after <= last else []
     return found
+
+
+def _part(low: date, high: date) -> list[Span]:
+    """The beginning or the end of a month: its days, or the whole month less the others, whichever are fewer."""
+    month, after = low.replace(day=1), _next_month(low)
+    if after is None or 2 * ((high - low).days + 1) <= (after - month).days:
+        return [Span("D", low, high)]
+    others = (month, low - timedelta(1)) if low > month else (high + timedelta(1), after - timedelta(1))
+    return [Span("M", month, month), Span("D", *others, sign=-1)]
 
 
 def _next_month(day: date) -> date | None:
