@@ -17,7 +17,7 @@ from pathlib import Path
 
 AGENT = ("latency", "frame", "throughput", "api", "start", "queries", "console")
 CENTRE = ("central", "central_queries")
-SYNCHRONISATION = ("fleet", "blobs", "backlog")
+SYNCHRONISATION = ("fleet", "pull", "blobs", "backlog")
 NAMES = AGENT + CENTRE + SYNCHRONISATION
 
 
