@@ -7,7 +7,8 @@ Goal: at least 30,000 rows/s; at most 15 ms, whatever the queue holds; at most 2
 Limit: the same rows written into the same tables by one `executemany` a table, without a server.
 
 Rules of this file:
-- A whole agent with its real store and engine, and a real server; a pass is a whole pass, greeting included.
+- Whole agents with their real stores and engines, and a real server; a pass is a whole pass, greeting included. The
+  agent with an empty queue and the one with a full one take turns.
 - The acknowledged entries are made by SQL: the real table, with its indexes and its entries in the audit log.
 """
 
@@ -55,17 +56,20 @@ ACKNOWLEDGED = """
 
 def run(work: Path, masters: int = 60_000, acknowledged: int = 1_000_000) -> None:
     with centre(work) as at:
-        with agent(work / "first", at) as services:
-            at.sql(MADE_PRODUCTS, (PRODUCT_COUNT,))
-            at.sql(MADE_ITEMS, (CRITERIA, masters))
-            took_s = one_pass(services)
-            empty_ms = idle_ms(services)
-            changed_ms = [changed(services, at) for _ in range(PASSES)]
+        at.sql(MADE_PRODUCTS, (PRODUCT_COUNT,))
+        at.sql(MADE_ITEMS, (CRITERIA, masters))
+        for name in ("empty", "full"):
+            with running(work / name) as services:
+                services.sync.enrol(at.url, at.code(), TECHNICIAN)
+                took_s = one_pass(services)
+        with running(work / "full") as services:
             limit_s = written_alone(services.database, work / "limit.db")
             with services.database.write() as tx:
                 tx.execute(ACKNOWLEDGED, (acknowledged, CLOCK.now()))
-        with running(work / "first") as services:
-            full_ms = idle_ms(services)
+        with running(work / "empty") as empty, running(work / "full") as full:
+            passes = [(one_pass(empty), one_pass(full)) for _ in range(PASSES)]
+            empty_ms, full_ms = ([1000 * took for took in column] for column in zip(*passes, strict=True))
+            changed_ms = [changed(full, at) for _ in range(PASSES)]
     rows = masters + PRODUCT_COUNT
     report(
         f"pull: {rows:,} masters; {acknowledged:,} acknowledged entries",
@@ -84,15 +88,7 @@ def run(work: Path, masters: int = 60_000, acknowledged: int = 1_000_000) -> Non
 
 @contextmanager
 def running(data_dir: Path) -> Iterator[Services]:
-    with running_services(load_config(data_dir, workers=1), CLOCK) as services:
-        yield services
-
-
-@contextmanager
-def agent(data_dir: Path, at: Centre) -> Iterator[Services]:
-    """A new one, enrolled, that has nothing yet."""
-    with running(data_dir) as services:
-        services.sync.enrol(at.url, at.code(), TECHNICIAN)
+    with running_services(load_config(data_dir, workers=1, backup_keep=0), CLOCK) as services:
         yield services
 
 
@@ -105,10 +101,6 @@ def one_pass(services: Services) -> float:
     took_s = perf_counter() - start
     assert not failures, failures
     return took_s
-
-
-def idle_ms(services: Services) -> list[float]:
-    return [1000 * one_pass(services) for _ in range(PASSES)]
 
 
 def changed(services: Services, at: Centre) -> float:
