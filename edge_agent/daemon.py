@@ -83,7 +83,7 @@ def running_services(
         intake.start()
         stack.callback(intake.close)
         stack.callback(pool.close)  # before the intake: what it finishes is still written
-        intake.resume()
+        intake.late.resume()
         quarantine = Quarantine(config.data_dir / "quarantine", clock)
         quarantine.sweep()
         dropped = DroppedFiles(database, intake, sessions, lambda: masters.running)

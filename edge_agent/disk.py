@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.errors import Unavailable
@@ -16,15 +18,13 @@ from edge_agent.errors import Unavailable
 NO_SPACE = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
-class disk_errors:  # noqa: N801 - reads as a statement: `with disk_errors():`
+@contextmanager
+def disk_errors() -> Iterator[None]:
     """Maps OSError of the data directory to what the operator can do about it."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise disk_error(error) from error
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error) from error
 
 
 def disk_error(error: OSError) -> Unavailable:

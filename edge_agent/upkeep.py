@@ -69,7 +69,7 @@ class Upkeep:
                 self._config,
                 reader,
                 self._clock.time(),
-                backup_names=[path.name for path in backups.glob("*")],
+                backup_names=_names_in(backups),
                 server_configured=self._sync.enrolment() is not None,
                 worker_state=pool.state,
                 worker_restarts=pool.restarts,
@@ -100,14 +100,15 @@ class Upkeep:
         `backup_keep` go. Raises as `backup` does."""
         with self._backing_up:
             folder = elsewhere or self._config.data_dir / "backups"
+            name = backup_name(_names_in(folder), self._clock.time())
             report = backup(
                 self._db,
                 self._config.data_dir,
-                folder / backup_name(self._clock.time()),
+                folder / name,
                 app_version=__version__,
             )
             if elsewhere is None and self._config.backup_keep:
-                for name in plan_prune([path.name for path in folder.iterdir()], self._config.backup_keep):
+                for name in plan_prune(_names_in(folder), self._config.backup_keep):
                     shutil.rmtree(folder / name)
         return {
             "folder": str(report.path),
@@ -159,3 +160,8 @@ class Upkeep:
                 yield
         finally:
             scheduler.shutdown(wait=False)
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Nothing if it is not there."""
+    return [path.name for path in folder.glob("*")]

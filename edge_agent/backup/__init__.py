@@ -8,7 +8,7 @@ Rules of this file:
 from edge_agent.backup.make import BackupReport, backup
 from edge_agent.backup.manifest import Manifest, verify_backup
 from edge_agent.backup.restore import RestoreReport, finish_restore, restore
-from edge_agent.backup.rotation import backup_name, made_at, plan_prune
+from edge_agent.backup.rotation import backup_name, in_order, made_at, plan_prune
 
 __all__ = [
     "BackupReport",
@@ -17,6 +17,7 @@ __all__ = [
     "backup",
     "backup_name",
     "finish_restore",
+    "in_order",
     "made_at",
     "plan_prune",
     "restore",

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ class Camera:
             # The frame being read now may have been exposed before the call: the one after it was not.
             wanted, failures = self._frames + (2 if self._latest else 1), self._failures
             self._demand()
-            self._changed.wait_for(lambda: self._frames >= wanted or self._failures > failures, wait_s)
+            self._changed.wait_for(partial(self._has_news, wanted - 1, failures), wait_s)
             if self._frames >= wanted and self._latest is not None:
                 return self._latest
             if self._failures > failures and self._problem is not None:
@@ -95,17 +96,17 @@ class Camera:
             self._abandon_if_hung()
             raise self._timeout(wait_s)
 
+    def _has_news(self, after_frame: int, after_failure: int) -> bool:
+        return self._frames > after_frame or self._failures > after_failure
+
     def preview(self, fps: float = 10.0, width_px: int = 640) -> Iterator[bytes]:
         """JPEG frames of at most that width and rate, until the caller stops iterating; raises as `grab`."""
         number, pause = 0, threading.Event()
         while True:
             with self._changed:
-                failures = self._failures
+                news = partial(self._has_news, number, self._failures)
                 self._demand()
-                fresh = self._changed.wait_for(
-                    lambda: self._frames > number or self._failures > failures,  # noqa: B023
-                    self.config.timeout_s,
-                )
+                fresh = self._changed.wait_for(news, self.config.timeout_s)
                 shot, problem = self._latest, self._problem
             if not fresh or shot is None or shot.number <= number:
                 raise problem or self._timeout(self.config.timeout_s)

@@ -11,7 +11,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -49,14 +49,12 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _zipped(folder: Path) -> IO[bytes]:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    try:
+    with ExitStack() as unless_given_away:
+        file = unless_given_away.enter_context(tempfile.TemporaryFile())
         zip_folder(folder, file)
         file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
+        unless_given_away.pop_all()
+        return file
 
 
 def zip_folder(folder: Path, file: IO[bytes]) -> None:

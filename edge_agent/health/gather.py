@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from edge_agent.backup.rotation import made_at
+from edge_agent.backup.rotation import in_order, made_at
 from edge_agent.config import Config
 from edge_agent.errors import Problem
 from edge_agent.health.facts import Facts
@@ -38,7 +38,7 @@ def gather(
     """The facts of this moment; what only the daemon's parts know is passed in."""
     used = disk_use(config.data_dir)
     pulse = vitals.vitals(reader)
-    made = [instant for name in backup_names if (instant := made_at(name)) is not None]
+    backups = in_order(backup_names)
     return Facts(
         now_s=now_s,
         sqlite_version=library_version(),
@@ -53,7 +53,7 @@ def gather(
         dead_blobs=pulse.dead_blobs,
         server_configured=server_configured,
         calibrations={row["name"]: row["valid_until"] for row in masters.list_calibrations(reader)},
-        newest_backup_s=max(made, default=None),
+        newest_backup_s=made_at(backups[-1]) if backups else None,
         backup_keep=config.backup_keep,
         quarantined=quarantined(config.data_dir),
         worker_state=worker_state,

@@ -95,13 +95,13 @@ class Preprocessor:
             return pixels
         x, y, width, height = fit.inside
         how = INTERPOLATION[self._spec.interpolation]
-        resized = cv2.resize(pixels, (width, height), interpolation=how)
+        resized = _u8(cv2.resize(pixels, (width, height), interpolation=how))
         if fit.fills:
-            return resized  # type: ignore[return-value]
+            return resized
         if self._spec.resize == "center-crop":
-            return resized[-y : fit.net[1] - y, -x : fit.net[0] - x]  # type: ignore[return-value]
+            return resized[-y : fit.net[1] - y, -x : fit.net[0] - x]
         self._canvas[:] = self._spec.pad_value
-        self._canvas[y : y + height, x : x + width] = _in_colour(resized, self._spec.channels)  # type: ignore[arg-type]
+        self._canvas[y : y + height, x : x + width] = _in_colour(resized, self._spec.channels)
         return self._canvas
 
     def _fill(self, index: int, plane: Any) -> None:
@@ -117,10 +117,14 @@ class Preprocessor:
 def _in_colour(pixels: Pixels, channels: int) -> Pixels:
     """Gray or BGR, as the network wants it."""
     if channels == 1 and pixels.ndim == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
+        return _u8(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY))
     if channels == 3 and pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
+        return _u8(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
     return pixels
+
+
+def _u8(pixels: Any) -> Pixels:
+    return np.asarray(pixels, np.uint8)
 
 
 def to_given(boxes: NDArray[np.float32], fit: Fit) -> NDArray[np.float32]:

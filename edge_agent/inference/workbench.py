@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -71,6 +70,7 @@ class Workbench:
         self._templates: dict[str, Pixels] = {}
         self._definitions: OrderedDict[str, str] = OrderedDict()
         self._plans: dict[str, Plan] = {}
+        self._text_reader: TextReader | None = None
         self._criteria: OrderedDict[bytes, ReadCriteria] = OrderedDict()
 
     def configure(self, message: Message) -> list[list[str]]:
@@ -89,7 +89,7 @@ class Workbench:
         self._templates = {key: value for key, value in self._templates.items() if key in self._assets}
         if message.get("reads_text"):
             with suppress(InferenceFailed):  # not installed: every run that needs it says so
-                self._text_reader  # noqa: B018 - loads it
+                self._read_text()
         return faults
 
     def _model(self, name: str, version: str, folder: Path) -> OnnxModel:
@@ -141,7 +141,7 @@ class Workbench:
             assets=self.template,
             monotonic=monotonic,
             render=message["derived"] is not None,
-            text_reader=lambda: self._text_reader,
+            text_reader=self._read_text,
             read_criteria=self._read_criteria,
         )
 
@@ -188,9 +188,11 @@ class Workbench:
             self._templates[sha256] = decode(data, probe(data))
         return self._templates[sha256]
 
-    @cached_property
-    def _text_reader(self) -> TextReader:
-        return load_text_reader()
+    def _read_text(self) -> TextReader:
+        """The reader, loaded when it is first needed. Raises InferenceFailed."""
+        if self._text_reader is None:
+            self._text_reader = load_text_reader()
+        return self._text_reader
 
 
 def result_document(result: RunResult) -> Message:

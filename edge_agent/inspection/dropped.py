@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from edge_agent.errors import AgentError, BadInput, Conflict, NotFound
 from edge_agent.images import ImageInfo
-from edge_agent.inspection.intake import Added, Capture, InFlight, Intake
+from edge_agent.inspection.intake import Capture, InFlight, Intake
+from edge_agent.inspection.late import Added
 from edge_agent.inspection.lookup import item_of
 from edge_agent.inspection.running import Running
 from edge_agent.inspection.scan import Scan

@@ -4,50 +4,32 @@ Rules of this file:
 - `begin` hands the bytes to the inference process, then to the disk; `finish` makes file and row durable.
   Only after `finish` may the source (a dropped file, an upload) go. See docs/adr/0010.
 - The row is written only when the whole image has decoded. What does not decode leaves nothing behind.
-- A verdict that comes soon after the row is written in the row's own transaction; a later one by the
-  recorder. An image in state `inspecting` always has a run under way; after a kill `resume` restarts it.
-- A run that crashed or ran out of time is tried again as often as the settings say, then it is ERROR.
+- A verdict that comes soon after the row is written in the row's own transaction; a later one by `late`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from edge_agent.blobs import Blobs, Staged
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.errors import AgentError, Conflict, InferenceFailed, NotFound, Unavailable
+from edge_agent.errors import AgentError, Conflict, Unavailable
 from edge_agent.images import ImageInfo, probe
-from edge_agent.inference.jobs import Job, JobResult, PlanRef
 from edge_agent.inference.worker import InferencePool
-from edge_agent.inspection.lookup import any_session, item_of, open_session, scan_facts
-from edge_agent.inspection.recorder import Recorder
+from edge_agent.inspection.late import Added, LateVerdicts
+from edge_agent.inspection.lookup import item_of, open_session, scan_facts
 from edge_agent.inspection.running import Running
-from edge_agent.inspection.runs import (
-    Run,
-    decode_error,
-    is_worth_another_run,
-    outcome_now,
-    outcome_of,
-)
+from edge_agent.inspection.runs import Run, Runs, decode_error, outcome_now
 from edge_agent.inspection.sessions import Notify, Sessions
-from edge_agent.inspection.verdicts import (
-    Judged,
-    build_result,
-    criteria_sha256,
-    insert_result,
-    state_after,
-)
+from edge_agent.inspection.verdicts import Verdicts
 from edge_agent.models import (
-    AGENT,
     Actor,
     AiInspection,
     Image,
@@ -67,8 +49,6 @@ PATIENCE_S = 0.015
 """How long the row of a durable file waits, per image, for the verdict: most networks answer in that time, and
 row and verdict are then one transaction. Nobody has been told yet that the image is taken. The row of a lone image
 waits inside its transaction (and only while nobody else wants to write), a batch before it."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +80,6 @@ class InFlight:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Added:
-    """A durable image. `verdict` resolves when the AI result is durable too (None: no AI for this item)."""
-
-    image: Image
-    verdict: Future[AiInspection | None]
-    is_duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Late:
-    """A run that ended after its image's row was written."""
-
-    run: Run
-    session_id: str
-    verdict: Future[AiInspection | None]
-    outcome: JobResult | AgentError
-
-
 class _AllRefused(Exception):
     """No capture of a batch belongs to any session."""
 
@@ -137,19 +98,20 @@ class Intake:
         config: Config,
         notify: Notify,
     ) -> None:
-        self._db, self._blobs, self._pool = database, blobs, pool
-        self._sessions, self._running = inspections, running
+        self._db, self._blobs, self._sessions = database, blobs, inspections
         self._clock, self._config, self._notify = clock, config, notify
         self._latest: tuple[Session, Target] | None = None
         self._executor = ThreadPoolExecutor(SYNC_THREADS, "fsync")
-        self._recorder: Recorder[Late] = Recorder(self._write_late)
+        self._runs = Runs(pool, running, clock, config)
+        self._verdicts = Verdicts(inspections, clock, config, notify)
+        self.late = LateVerdicts(database, blobs, self._runs, self._verdicts, config)
 
     def start(self) -> None:
-        self._recorder.start()
+        self.late.start()
 
     def close(self) -> None:
         """Waits until the verdicts already computed are written."""
-        self._recorder.close()
+        self.late.close()
         self._executor.shutdown()
 
     # ── one image ───────────────────────────────────────────────────────────────────────────────────
@@ -199,32 +161,6 @@ class Intake:
             known = self._latest = open_session(reader, session_id)
         return known
 
-    def inspect_again(self, image_id: str, actor: Actor) -> Added:
-        """Runs the AI once more on a stored image; its verdict is added to the earlier ones.
-
-        Raises NotFound, Conflict (`session-closed`, `no-ai`).
-        """
-        with self._db.snapshot() as reader:
-            image = images.get_image(reader, image_id)
-            if image is None:
-                raise NotFound(f"There is no image {image_id}.", code="unknown-image")
-            session, target = open_session(reader, image.session_id)
-        item = item_of(session, image.item_id)
-        if not item.ai_enabled:
-            raise Conflict(f"Item {item.item_code} is judged by people only.", code="no-ai")
-        with self._db.write(actor) as tx:
-            images.set_state(tx, image_id, ImageState.INSPECTING)
-        return self._run_stored(image, item, target)
-
-    def resume(self) -> int:
-        """Starts again the runs that a stop or a kill cut off; returns how many. Call once, at start."""
-        with self._db.snapshot() as reader:
-            cut_off = images.unfinished(reader, limit=100_000)
-            for image in cut_off:
-                session, target = any_session(reader, image.session_id)
-                self._run_stored(image, item_of(session, image.item_id), target, image.attempts + 1)
-        return len(cut_off)
-
     # ── many images, overlapped ─────────────────────────────────────────────────────────────────────
 
     def probe(self, data: bytes, name: str) -> ImageInfo:
@@ -235,7 +171,7 @@ class Intake:
     def begin(self, capture: Capture) -> InFlight:
         """Starts the AI run on the bytes, then writes them; not durable yet. Raises Unavailable."""
         info, image_id = capture.info, self._clock.new_id()
-        run = self._start(image_id, capture.item, capture.scan, capture.data)
+        run = self._runs.start(image_id, capture.item, capture.scan, capture.data)
         try:
             staged = self._blobs.stage(capture.data, image_id, info.mime_type, self._sessions.work_day())
         except AgentError:
@@ -274,30 +210,6 @@ class Intake:
         run.ticket.rendered.add_done_callback(lambda _: self._blobs.discard_drawn(run.image_id))
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
-
-    def _start(
-        self,
-        image_id: str,
-        item: SnapshotItem,
-        scan: Mapping[str, str],
-        picture: Path | bytes,
-        attempts: int = 1,
-    ) -> Run:
-        running = self._running()
-        pipeline = running.pipelines.get(item.pipeline_id or "") if item.ai_enabled else None
-        job = Job(
-            picture=picture,
-            plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
-            criteria=item.criteria,
-            scan=scan,
-            calibration=running.calibrations.get(str(item.criteria.get("calibration", ""))),
-            now=self._clock.now(),
-            deadline_s=self._config.inference_deadline_s,
-            derived=self._config.data_dir / "derived" / image_id,
-        )
-        ticket = self._pool.submit(job)
-        sha256 = criteria_sha256(item.criteria)  # while the run is under way
-        return Run(image_id, item, scan, pipeline, ticket, sha256, attempts)
 
     def _write(self, flights: Sequence[InFlight]) -> dict[InFlight, Added | AgentError]:
         is_alone = len(flights) == 1
@@ -341,83 +253,19 @@ class Intake:
             return Added(image, verdict)
         self._db.linger(run.ticket.result, patience_s)
         if (outcome := outcome_now(run)) is not None:
-            verdict.set_result(self._insert_verdict(tx, run, session, outcome))
+            verdict.set_result(self._verdicts.insert(tx, run, session, outcome))
             return Added(image, verdict)
         images.leave_open(tx, image.id)
         if session.status is SessionStatus.PENDING:
             self._sessions.move(tx, session, SessionStatus.IN_PROGRESS)
         return Added(replace(image, state=ImageState.INSPECTING), verdict)
 
-    def _insert_verdict(
-        self, tx: sqlite3.Connection, run: Run, session: Session, outcome: JobResult | AgentError
-    ) -> AiInspection:
-        judged = Judged(run.image_id, session.id, run.item.id, run.pipeline, run.criteria_sha256, outcome)
-        result = build_result(judged, self._clock, self._config.review_share)
-        insert_result(tx, result)
-        self._sessions.progress(tx, session)
-        return result
-
     def _after_write(self, flight: InFlight, added: Added) -> None:
         self._notify("image", {"image_id": added.image.id, "session_id": added.image.session_id})
         if added.verdict.done():
-            self._announce(added.image.session_id, added.verdict.result())
+            self._verdicts.announce(added.image.session_id, added.verdict.result())
         else:
-            self._await(flight.run, added.image, added.verdict)
-
-    def _run_stored(self, image: Image, item: SnapshotItem, target: Target, attempts: int = 1) -> Added:
-        path = self._blobs.path_of(image.file_path)
-        run = self._start(image.id, item, scan_facts(target), path, attempts)
-        added = Added(image, Future())
-        self._await(run, image, added.verdict)
-        return added
-
-    def _await(self, run: Run, image: Image, verdict: Future[AiInspection | None]) -> None:
-        """When the run ends, tries again or has the recorder write the verdict."""
-
-        def ended(_: object) -> None:
-            outcome = outcome_of(run)
-            if isinstance(outcome, InferenceFailed) and outcome.code_ == "inference-stopped":
-                verdict.set_exception(outcome)  # the agent is stopping; `resume` runs it at the next start
-            elif is_worth_another_run(outcome, run.attempts, self._config.inference_attempts):
-                path = self._blobs.path_of(image.file_path)
-                again = self._start(image.id, run.item, run.scan, path, run.attempts + 1)
-                self._await(again, image, verdict)
-            else:
-                self._recorder.put(Late(run, image.session_id, verdict, outcome))
-
-        if run.pipeline is None:
-            ended(None)
-        else:
-            run.ticket.result.add_done_callback(ended)
-
-    def _write_late(self, late: list[Late]) -> None:
-        """Writes the verdicts. Raises Unavailable: none was written, and the recorder tries again.
-
-        After any other failure their images stay `inspecting`, and `resume` runs them again.
-        """
-        try:
-            with self._db.write(AGENT) as tx:
-                written = [(entry, self._write_one_late(tx, entry)) for entry in late]
-        except Unavailable:
-            raise
-        except Exception as error:  # the recorder must outlive it: others' verdicts are behind these
-            log.exception("verdicts not written")
-            for entry in late:
-                entry.verdict.set_exception(error)
-            return
-        for entry, result in written:
-            entry.verdict.set_result(result)
-            self._announce(entry.session_id, result)
-
-    def _write_one_late(self, tx: sqlite3.Connection, late: Late) -> AiInspection:
-        session, _ = any_session(tx, late.session_id)
-        images.set_state(tx, late.run.image_id, *state_after(late.outcome))
-        return self._insert_verdict(tx, late.run, session, late.outcome)
-
-    def _announce(self, session_id: str, result: AiInspection | None) -> None:
-        if result is not None:
-            facts = {name: getattr(result, name) for name in ("image_id", "item_id", "overall_result")}
-            self._notify("verdict", {"session_id": session_id, "result_id": result.id, **facts})
+            self.late.follow(flight.run, added.image, added.verdict)
 
     def _image(self, flight: InFlight, session_id: str, state: ImageState) -> Image:
         capture, staged = flight.capture, flight.staged

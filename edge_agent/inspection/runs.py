@@ -7,14 +7,19 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from edge_agent.clock import Clock
+from edge_agent.config import Config
 from edge_agent.errors import AgentError, BadImage, InferenceFailed
 from edge_agent.images import verify_whole
-from edge_agent.inference.jobs import JobResult, Ticket
-from edge_agent.inspection.running import RunningPipeline
+from edge_agent.inference.jobs import Job, JobResult, PlanRef, Ticket
+from edge_agent.inference.worker import InferencePool
+from edge_agent.inspection.running import Running, RunningPipeline
 from edge_agent.models import SnapshotItem
+from sync_protocol.canonical import canonical_json, sha256_hex
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +33,40 @@ class Run:
     ticket: Ticket
     criteria_sha256: str
     attempts: int = 1
+
+
+class Runs:
+    """Starts them, with the masters in force (`running()`)."""
+
+    def __init__(
+        self, pool: InferencePool, running: Callable[[], Running], clock: Clock, config: Config
+    ) -> None:
+        self._pool, self._running, self._clock, self._config = pool, running, clock, config
+
+    def start(
+        self,
+        image_id: str,
+        item: SnapshotItem,
+        scan: Mapping[str, str],
+        picture: Path | bytes,
+        attempts: int = 1,
+    ) -> Run:
+        """Of one image; just its decoding where the item's pipeline is not in force or a person judges it."""
+        running = self._running()
+        pipeline = running.pipelines.get(item.pipeline_id or "") if item.ai_enabled else None
+        job = Job(
+            picture=picture,
+            plan=PlanRef(pipeline.plan.sha256, pipeline.definition) if pipeline else None,
+            criteria=item.criteria,
+            scan=scan,
+            calibration=running.calibrations.get(str(item.criteria.get("calibration", ""))),
+            now=self._clock.now(),
+            deadline_s=self._config.inference_deadline_s,
+            derived=self._config.data_dir / "derived" / image_id,
+        )
+        ticket = self._pool.submit(job)
+        sha256 = sha256_hex(canonical_json(dict(item.criteria)))  # while the run is under way
+        return Run(image_id, item, scan, pipeline, ticket, sha256, attempts)
 
 
 def decode_error(run: Run, data: bytes) -> AgentError | None:

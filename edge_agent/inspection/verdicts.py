@@ -8,38 +8,49 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from edge_agent.clock import Clock
+from edge_agent.config import Config
 from edge_agent.errors import AgentError
 from edge_agent.inference.jobs import JobResult
 from edge_agent.inspection.rules import sample_weight
-from edge_agent.inspection.running import RunningPipeline
-from edge_agent.models import AiInspection, AiResult, ImageState
+from edge_agent.inspection.runs import Run
+from edge_agent.inspection.sessions import Notify, Sessions
+from edge_agent.models import AiInspection, AiResult, ImageState, Session
 from edge_agent.store.database import insert
 from edge_agent.store.records import row_of
-from sync_protocol.canonical import canonical_json, sha256_hex
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One finished run: what was judged, by what, and the outcome (a result or the error that stopped it)."""
+class Verdicts:
+    """Writes them down and tells of them."""
 
-    image_id: str
-    session_id: str
-    item_id: str
-    pipeline: RunningPipeline | None
-    criteria_sha256: str
-    outcome: JobResult | AgentError
+    def __init__(self, inspections: Sessions, clock: Clock, config: Config, notify: Notify) -> None:
+        self._sessions, self._clock, self._config, self._notify = inspections, clock, config, notify
+
+    def insert(
+        self, tx: sqlite3.Connection, run: Run, session: Session, outcome: JobResult | AgentError
+    ) -> AiInspection:
+        """The result's row, and the session's progress."""
+        result = build_result(run, session.id, outcome, self._clock, self._config.review_share)
+        insert_result(tx, result)
+        self._sessions.progress(tx, session)
+        return result
+
+    def announce(self, session_id: str, result: AiInspection | None) -> None:
+        """Once it is durable."""
+        if result is not None:
+            facts = {name: getattr(result, name) for name in ("image_id", "item_id", "overall_result")}
+            self._notify("verdict", {"session_id": session_id, "result_id": result.id, **facts})
 
 
-def build_result(judged: Judged, clock: Clock, review_share: float) -> AiInspection:
-    """The row for a finished run; draws the sampling lot for an OK."""
-    outcome = judged.outcome
+def build_result(
+    run: Run, session_id: str, outcome: JobResult | AgentError, clock: Clock, review_share: float
+) -> AiInspection:
+    """The row for a finished run (`outcome`: its result, or the error that stopped it); draws the sampling lot
+    for an OK."""
     if isinstance(outcome, AgentError):
         result, confidence, seconds = AiResult.ERROR, 0.0, 0.0
         detail: dict[str, Any] = {"error": {"code": outcome.code_, "detail": outcome.detail}}
@@ -49,12 +60,12 @@ def build_result(judged: Judged, clock: Clock, review_share: float) -> AiInspect
         result, confidence = AiResult(outcome.overall_result), outcome.confidence
         seconds, detail = outcome.processing_time, dict(outcome.detailed_results)
         models, provider = list(outcome.model_sha256s), outcome.provider
-    pipeline = judged.pipeline
+    pipeline = run.pipeline
     return AiInspection(
         id=clock.new_id(),
-        session_id=judged.session_id,
-        item_id=judged.item_id,
-        image_id=judged.image_id,
+        session_id=session_id,
+        item_id=run.item.id,
+        image_id=run.image_id,
         overall_result=result,
         confidence=confidence,
         processing_time=seconds,
@@ -62,16 +73,12 @@ def build_result(judged: Judged, clock: Clock, review_share: float) -> AiInspect
         pipeline_id=pipeline.id if pipeline else None,
         pipeline_version=pipeline.definition_version if pipeline else None,
         pipeline_sha256=pipeline.sha256 if pipeline else None,
-        criteria_sha256=judged.criteria_sha256,
+        criteria_sha256=run.criteria_sha256,
         model_sha256s=models,
         provider=provider,
         sample_weight=sample_weight(result, review_share, clock.random(4)),
         created_at=clock.now(),
     )
-
-
-def criteria_sha256(criteria: Mapping[str, Any]) -> str:
-    return sha256_hex(canonical_json(dict(criteria)))
 
 
 def insert_result(tx: sqlite3.Connection, result: AiInspection) -> None:

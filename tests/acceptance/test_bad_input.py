@@ -31,7 +31,7 @@ from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.daemon import running_services
 from edge_agent.errors import BadDefinition, Busy, Unavailable
-from edge_agent.inspection.intake import Added
+from edge_agent.inspection.late import Added
 from edge_agent.inspection.sessions import SessionView
 from edge_agent.models import Actor, AiResult, ImageSource, ImageState
 from edge_agent.store import images, settings

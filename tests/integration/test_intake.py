@@ -12,7 +12,7 @@ from edge_agent.api.services import Services
 from edge_agent.errors import BadImage, Conflict, NotFound
 from edge_agent.images import probe
 from edge_agent.inspection.dropped import DroppedFile, DroppedFiles, Duplicate
-from edge_agent.inspection.intake import Added
+from edge_agent.inspection.late import Added
 from edge_agent.inspection.sessions import SessionView
 from edge_agent.models import AiResult, ImageSource, ImageState, SessionStatus
 from edge_agent.store import images
@@ -113,7 +113,7 @@ def test_inspecting_again_adds_a_verdict(agent: Services, picture: Picture) -> N
     view = start(agent, "again")
     added = add(agent, view, picture())
     first = added.verdict.result(30)
-    second = agent.intake.inspect_again(added.image.id, SATO).verdict.result(30)
+    second = agent.intake.late.inspect_again(added.image.id, SATO).verdict.result(30)
     assert first is not None
     assert second is not None
     assert (second.id > first.id, second.overall_result) == (True, first.overall_result)

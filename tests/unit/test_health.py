@@ -128,7 +128,8 @@ def test_facts_are_gathered_from_a_real_installation(tmp_path: Path) -> None:
     store.inspect()
     (store.data_dir / "quarantine" / "a.jpg").write_bytes(b"?")
     (store.data_dir / "quarantine" / "a.jpg.json").write_text("{}")
-    names = [backup_name(NOON - DAY), backup_name(NOON - HOUR), "something else"]
+    names = [backup_name([], NOON - DAY), "something else"]
+    names.append(backup_name(names, NOON - HOUR))
     with store.database.read() as reader:
         facts = gather(store.config, reader, store.time.now, backup_names=names, server_configured=True)
     assert (facts.quarantined, facts.newest_backup_s, facts.dead_entries) == (1, NOON - HOUR, 0)

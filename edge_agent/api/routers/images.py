@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as NotYet
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
@@ -19,7 +19,7 @@ from edge_agent.api.uploads import PICTURE_BODY, APicture
 from edge_agent.api.views import image_reply, is_blinded, is_withheld, shown_image, shown_results
 from edge_agent.clock import from_rfc3339
 from edge_agent.errors import AgentError, Denied, NotFound
-from edge_agent.inspection.intake import Added
+from edge_agent.inspection.late import Added
 from edge_agent.models import Image, ImageSource, ItemVerdict
 from edge_agent.store import images, results
 
@@ -32,7 +32,9 @@ OwnCamera = Annotated[
 ]
 RENDERING_S = 10.0
 IMAGE_REPLY = TypeAdapter(ImageReply)
-JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
+JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.post(
@@ -105,10 +107,10 @@ def get_image(image_id: Id, who: Anyone, has: Has) -> ImageBody:
 )
 def inspect_image(image_id: Id, who: Anyone, has: Has, wait: Wait = True, wait_s: WaitS = 10.0) -> Response:
     """Has the AI judge a stored image once more; the verdict is added to the earlier ones."""
-    return _reply(has.intake.inspect_again(image_id, who.actor), who, has, wait_s if wait else 0.0)
+    return _reply(has.intake.late.inspect_again(image_id, who.actor), who, has, wait_s if wait else 0.0)
 
 
-@router.get("/images/{image_id}/original", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+@router.get("/images/{image_id}/original", response_class=Response, responses=JPEG)
 def get_original(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
     """The photograph, byte for byte as it came."""
     image = _image(has, image_id)
@@ -117,20 +119,20 @@ def get_original(image_id: Id, _who: Anyone, has: Has, request: Request) -> Resp
     return send_file(request, path, image.mime_type, etag=image.sha256, cache=FOR_EVER)
 
 
-@router.get("/images/{image_id}/thumbnail", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+@router.get("/images/{image_id}/thumbnail", response_class=Response, responses=JPEG)
 def get_thumbnail(image_id: Id, _who: Anyone, has: Has, request: Request) -> Response:
     """The photograph, small; drawn again if it is gone."""
     image = _image(has, image_id)
     return send_file(request, thumbnail_path(has, image), "image/jpeg")
 
 
-@router.get("/images/{image_id}/overlay", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+@router.get("/images/{image_id}/overlay", response_class=Response, responses=JPEG)
 def get_overlay(image_id: Id, who: Anyone, has: Has, request: Request) -> Response:
     """The photograph with what the AI found drawn on it."""
     return _drawn(image_id, "overlay", who, has, request)
 
 
-@router.get("/images/{image_id}/heatmap", response_class=Response, responses=JPEG)  # type: ignore[arg-type]
+@router.get("/images/{image_id}/heatmap", response_class=Response, responses=JPEG)
 def get_heatmap(image_id: Id, who: Anyone, has: Has, request: Request) -> Response:
     """Where the AI found the image unusual."""
     return _drawn(image_id, "heatmap", who, has, request)
