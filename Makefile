@@ -91,4 +91,4 @@ lock: $(BIN)/uv         ## re-pin requirements/*.txt
 	printf 'uv\n' | $(LOCK) - -o requirements/bootstrap.txt
 
 clean:           ## remove what make made
-	rm -rf $(VENV) console/node_modules edge_agent/console dist build demo-data examples/solar_cells/.venv examples/solar_cells/work .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) console/node_modules edge_agent/console dist build demo-data examples/solar_cells/.venv examples/solar_cells/build .pytest_cache .mypy_cache .ruff_cache

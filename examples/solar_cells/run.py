@@ -6,7 +6,7 @@
 
 Rules of this file:
 - Training has an environment of its own (`.venv` in this folder); the agent runs from the project's.
-- All that is made lies in `work/` and stays on this machine: the data set's licence is non-commercial.
+- All that is made lies in `build/` and stays on this machine: the data set's licence is non-commercial.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from examples.solar_cells.agent import Agent, running_agent, wait_for
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-WORK = HERE / "work"
+BUILD = HERE / "build"
 PYTHON = HERE / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 PRODUCT, ITEM = "SOLAR-CELL", "EL"
 DETECTOR = "PP-OCRv6_det_small.onnx"
@@ -129,11 +129,11 @@ def print_seed(seed: int, report: dict[str, Any], found: dict[str, Any]) -> None
 
 def run(seeds: Sequence[int], split: str, *, keep: bool) -> None:
     prepare()
-    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.rmtree(BUILD, ignore_errors=True)
     print(line(f"%, {split} split", [], "".join(f"{name:>10}" for name in COLUMNS)), flush=True)
     rows: list[dict[str, float]] = []
     for seed in seeds:
-        out = WORK / f"seed-{seed}"
+        out = BUILD / f"seed-{seed}"
         out.mkdir(parents=True)
         report = train(seed, split, out)
         found = inspect(out)
@@ -161,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Solar cells through the running agent")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--split", choices=("random", "blocks"), default="random")
-    parser.add_argument("--keep", action="store_true", help="keep models and agents in work/")
+    parser.add_argument("--keep", action="store_true", help="keep models and agents in build/")
     args = parser.parse_args()
     run(args.seeds, args.split, keep=args.keep)
 
