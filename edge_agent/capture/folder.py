@@ -3,8 +3,7 @@
 Rules of this file:
 - The directory is the truth: a step that dies anywhere leaves the file in the folder or in quarantine,
   and `ingest` recognises what it already has.
-- A file is taken when it is due (see listing.py), still is what was listed once it has been read, and the
-  whole picture is there. All three.
+- A file is taken when it is due (see listing.py) and a candidate (see candidate.py).
 - A source is deleted only after `ingest` called it taken or duplicate.
 - One listing serves many batches; a batch is at most 32 files and about 64 MB. While one batch is made
   durable the next one is begun.
@@ -13,26 +12,24 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from edge_agent.capture.binding import MAX_SIDECAR_BYTES, SIDECAR_SUFFIX, Binding, FolderConfig, bind
-from edge_agent.capture.files import read_regular
+from edge_agent.capture.binding import SIDECAR_SUFFIX, FolderConfig
+from edge_agent.capture.candidate import Candidate, Finish, Ingest, Outcome, read_candidate
 from edge_agent.capture.listing import MAX_WAIT_S, Contents, Listing, read_directory
-from edge_agent.capture.quarantine import Quarantine, shown
+from edge_agent.capture.quarantine import Quarantine
 from edge_agent.capture.removal import Identity, identity_of, recover, remove
+from edge_agent.capture.troubles import Troubles
 from edge_agent.capture.watching import Watch
 from edge_agent.clock import Clock
-from edge_agent.disk import NO_SPACE, disk_error
-from edge_agent.errors import AgentError, BadImage, BadInput
-from edge_agent.images import MAX_BYTES, MAX_PIXELS, ImageInfo, check_complete, probe
+from edge_agent.errors import AgentError, BadInput
+from edge_agent.images import MAX_BYTES, MAX_PIXELS
 from edge_agent.models import Finding, Severity
 
 BATCH_FILES = 32
@@ -40,40 +37,6 @@ BATCH_BYTES = 64 * 1024 * 1024
 
 _HOPELESS = frozenset({"too-large", "too-many-pixels", "animated"})
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A whole picture ready to be made durable. `name` is fit to be stored and shown, `path` is where it
-    lies, `modified_at_s` seconds since the epoch, `folder` the hot folder's name."""
-
-    folder: str
-    path: Path
-    name: str
-    data: bytes
-    sha256: str
-    modified_at_s: float
-    info: ImageInfo
-    binding: Binding
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a candidate: `taken` and `duplicate` delete the source, `rejected` puts it in
-    quarantine with `code`, `detail` and `hint`, `later` leaves it for another try."""
-
-    kind: Literal["taken", "duplicate", "rejected", "later"]
-    code: str = ""
-    detail: str = ""
-    hint: str = ""
-
-
-Finish = Callable[[], Sequence[Outcome]]
-"""Makes the candidates begun durable and answers one outcome each, in their order. An AgentError means: none
-of them was taken, they may be brought again."""
-Ingest = Callable[[Sequence[Candidate]], Finish]
-"""Begins to take candidates. It may be given the same bytes again after a crash; the answer then is
-`duplicate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +70,7 @@ class HotFolder:
         self._ingest = ingest
         self._quarantine = quarantine
         self._clock = clock
-        self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
+        self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
         self._listing = Listing(config.settle_s, sidecars=config.sidecar)
         self._contents = Contents()
         self._look_s = 0.0
@@ -118,7 +80,7 @@ class HotFolder:
         self._wake = threading.Event()
         self._undeleted: dict[str, Identity] = {}
         self._waiting_for: dict[str, str] = {}
-        self._problems: dict[str, Finding] = {}
+        self._troubles = Troubles(config.name)
         self._pause_s = self._paused_until = 0.0
         self._begun: tuple[Sequence[tuple[Candidate, Identity]], Finish] | None = None
         self._taken = self._duplicates = self._quarantined = 0
@@ -145,7 +107,7 @@ class HotFolder:
                 pass
             if stop.is_set():
                 self._settle_begun()
-            self._calm("step")
+            self._troubles.ends("step")
         except Exception as error:  # the loop must outlive any one step
             _log.exception("hot folder %s: step failed", self.config.name)
             self._pause("step", "folder-failed", f"The last pass failed: {error}.", AgentError.hint)
@@ -204,7 +166,7 @@ class HotFolder:
     def _finish(self, batch: Sequence[tuple[Candidate, Identity]], finish: Finish) -> None:
         outcomes = finish()
         self._pause_s = 0.0
-        self._calm("ingest")
+        self._troubles.ends("ingest")
         for (candidate, identity), outcome in zip(batch, outcomes, strict=True):
             self._settle(candidate, identity, outcome)
 
@@ -219,14 +181,14 @@ class HotFolder:
             self._contents = read_directory(self.config.path)
         except OSError as error:
             self._listing.forget_all()
-            self._trouble(
+            self._troubles.begins(
                 "listing",
                 "folder-unavailable",
                 f"The folder cannot be read: {error.strerror or error}.",
                 "Check that the folder exists, the network share is connected and the agent may read it.",
             )
             return
-        self._calm("listing")
+        self._troubles.ends("listing")
         self._delete_again()
         files = {name: at for name, at in self._contents.files.items() if not self._is_undeleted(name, at)}
         self._waiting_for = {name: why for name, why in self._waiting_for.items() if name in files}
@@ -241,9 +203,9 @@ class HotFolder:
                 remove(self.config.path, name, identity, sidecar=self.config.sidecar)
                 del self._undeleted[name]
         except OSError as error:
-            self._cannot_delete(error)
+            self._troubles.cannot_delete(error)
         else:
-            self._calm("deleting")
+            self._troubles.ends("deleting")
 
     def _is_undeleted(self, name: str, status: os.stat_result) -> bool:
         """Taken already and only waiting to be deleted (a listing on Windows knows no inode)."""
@@ -259,47 +221,16 @@ class HotFolder:
                 break
             name = self._ready.popleft()
             try:
-                found = self._examine(name)
+                found = read_candidate(name, self._listing[name], self.config, **self._limits)
             except BadInput as error:
                 self._refuse(name, error)
                 continue
-            if found is not None:
+            if found is None:
+                self._listing.forget(name)
+            else:
                 batch.append(found)
                 size += len(found[0].data)
         return batch
-
-    def _examine(self, name: str) -> tuple[Candidate, Identity] | None:
-        """The candidate; None if the file is gone or still being written; BadInput if it cannot be used."""
-        seen = self._listing[name]
-        if seen.size > self._max_bytes:
-            raise _too_large(seen.size, self._max_bytes)
-        path = self.config.path / name
-        try:
-            data, status = read_regular(path)
-        except FileNotFoundError:
-            self._listing.forget(name)
-            return None
-        except OSError as error:
-            raise _unreadable(error) from error
-        if not seen.looks_like(status) or len(data) != seen.size:
-            self._listing.forget(name)
-            return None
-        info = probe(data, name, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
-        check_complete(data, info)
-        binding = bind(name, self._sidecar(name), self.config)
-        sha256 = hashlib.sha256(data).hexdigest()
-        candidate = Candidate(
-            self.config.name, path, shown(name), data, sha256, status.st_mtime, info, binding
-        )
-        return candidate, identity_of(status)
-
-    def _sidecar(self, name: str) -> bytes | None:
-        if not self.config.sidecar:
-            return None
-        try:
-            return read_regular(self.config.path / (name + SIDECAR_SUFFIX), MAX_SIDECAR_BYTES + 1)[0]
-        except OSError:
-            return None
 
     # -- what becomes of it -----------------------------------------------------------------------
 
@@ -321,7 +252,7 @@ class HotFolder:
             remove(self.config.path, name, identity, sidecar=self.config.sidecar)
         except OSError as error:
             self._undeleted[name] = identity
-            self._cannot_delete(error)
+            self._troubles.cannot_delete(error)
 
     def _refuse(self, name: str, error: BadInput) -> None:
         """Waits while the file may still become usable, then sets it aside."""
@@ -343,14 +274,14 @@ class HotFolder:
             self._listing.forget(name)
         except OSError as error:
             self._listing.postpone(name, self._clock.monotonic())
-            self._cannot_delete(error)
+            self._troubles.cannot_delete(error)
         else:
             self._listing.forget(name)
             self._quarantined += 1
 
     def _pause(self, lane: str, code: str, message: str, hint: str) -> None:
         """Nothing can be taken at present: all files stay, and the folder waits ever longer, up to 30 s."""
-        self._trouble(lane, code, message, hint)
+        self._troubles.begins(lane, code, message, hint)
         self._ready.clear()
         self._pause_s = min(max(2 * self._pause_s, 0.5), MAX_WAIT_S)
         self._paused_until = self._clock.monotonic() + self._pause_s
@@ -358,7 +289,6 @@ class HotFolder:
     # -- how it is doing --------------------------------------------------------------------------
 
     def status(self) -> FolderStatus:
-        problems = tuple(self._problems.values())
         return FolderStatus(
             name=self.config.name,
             path=self.config.path,
@@ -367,61 +297,20 @@ class HotFolder:
             duplicates=self._duplicates,
             quarantined=self._quarantined,
             last_taken_at=self._last_taken_at,
-            problem=problems[0].message if problems else None,
+            problem=next((trouble.message for trouble in self._troubles), None),
         )
 
     def findings(self) -> tuple[Finding, ...]:
         """What a technician should know: trouble, files waiting for something, things we do not touch."""
-        found = [*self._problems.values()]
+        found = [*self._troubles]
         waiting = tuple(self._waiting_for.values())
         if waiting:
             message = f"{len(waiting)} files wait: {waiting[0]}"
             hint = "Do what the message says (usually: open a session); they are taken by themselves then."
-            found.append(self._finding("folder-waiting", Severity.WARNING, message, hint))
+            found.append(self._troubles.finding("folder-waiting", Severity.WARNING, message, hint))
         ignored = self._contents.ignored
         if ignored:
             message = f"{len(ignored)} links, directories or devices are left alone: {', '.join(ignored[:5])}"
             hint = "Put the picture files themselves into the folder."
-            found.append(self._finding("folder-ignored", Severity.INFO, message, hint))
+            found.append(self._troubles.finding("folder-ignored", Severity.INFO, message, hint))
         return tuple(found)
-
-    def _cannot_delete(self, error: OSError) -> None:
-        if error.errno in NO_SPACE:
-            full = disk_error(error)
-            self._trouble("deleting", full.code_, full.detail, full.hint_)
-            return
-        self._trouble(
-            "deleting",
-            "folder-not-writable",
-            f"Files cannot be moved out of the folder: {error.strerror or error}.",
-            "Give the agent permission to delete in this folder; nothing is inspected twice meanwhile.",
-        )
-
-    def _trouble(self, lane: str, code: str, message: str, hint: str) -> None:
-        if lane not in self._problems:
-            _log.warning("hot folder %s: %s", self.config.name, shown(message))
-        self._problems[lane] = self._finding(code, Severity.ERROR, message, hint)
-
-    def _calm(self, lane: str) -> None:
-        if self._problems.pop(lane, None) is not None:
-            _log.info("hot folder %s: %s works again", self.config.name, lane)
-
-    def _finding(self, code: str, severity: Severity, message: str, hint: str) -> Finding:
-        return Finding(code, severity, f"folder {self.config.name}", shown(message), hint)
-
-
-def _too_large(size: int, limit: int) -> BadImage:
-    return BadImage(
-        f"The file has {size:,} bytes; at most {limit:,} are allowed.",
-        code="too-large",
-        hint="Save the picture smaller or as JPEG, then drop it again.",
-        size_bytes=size,
-    )
-
-
-def _unreadable(error: OSError) -> BadInput:
-    return BadInput(
-        f"The file cannot be read: {error.strerror or error}.",
-        code="unreadable",
-        hint="Give the agent permission to read the file, then retry it from the quarantine.",
-    )

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from edge_agent.capture.binding import FolderConfig
-from edge_agent.capture.folder import Candidate, Finish, FolderStatus, HotFolder, Outcome
+from edge_agent.capture.candidate import Candidate, Finish, Outcome
+from edge_agent.capture.folder import FolderStatus, HotFolder
 from edge_agent.capture.quarantine import Quarantine, QuarantineEntry
 from edge_agent.clock import Clock
 from edge_agent.config import Config

@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from edge_agent.capture import candidate as candidate_module
 from edge_agent.capture import folder as folder_module
 from edge_agent.capture import removal
 from edge_agent.capture.binding import FolderConfig
+from edge_agent.capture.candidate import Candidate, Outcome
 from edge_agent.capture.files import read_regular
-from edge_agent.capture.folder import Candidate, HotFolder, Outcome
+from edge_agent.capture.folder import HotFolder
 from edge_agent.capture.listing import Contents, is_temporary, read_directory
 from edge_agent.capture.quarantine import Quarantine
 from edge_agent.capture.watching import Watch
@@ -181,7 +183,7 @@ def test_a_file_that_changes_while_it_is_read_waits(
         os.utime(path, (200, 200))
         return real(source, *limit)
 
-    monkeypatch.setattr(folder_module, "read_regular", read)
+    monkeypatch.setattr(candidate_module, "read_regular", read)
     station.work(1.0)
     assert station.ledger == {}
     monkeypatch.undo()
@@ -401,7 +403,7 @@ def test_an_unreadable_file_is_set_aside_unread(station: Station, monkeypatch: p
     def refuse(path: Path, *_: int) -> tuple[bytes, os.stat_result]:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(folder_module, "read_regular", refuse)
+    monkeypatch.setattr(candidate_module, "read_regular", refuse)
     station.drop()
     station.settle()
     assert station.left() == ["a.jpg"]
@@ -539,7 +541,7 @@ KILL_POINTS = [
     (target, name)
     for target, name in [
         (os, "link"), (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "lstat"), (Path, "mkdir"),
-        (folder_module, "read_regular"), (folder_module, "remove"), (Quarantine, "put"), (Station, "keep"),
+        (candidate_module, "read_regular"), (folder_module, "remove"), (Quarantine, "put"), (Station, "keep"),
         (Station, "ingest"),
     ]
 ]  # fmt: skip
