@@ -30,7 +30,7 @@ from edge_agent.api.services import Services
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.daemon import running_services
-from edge_agent.inspection.sessions import Judgement
+from edge_agent.inspection.judgement import Judgement
 from edge_agent.models import Actor, FinalResult, Role
 from edge_agent.store.database import insert
 from sync_protocol.canonical import sha256_hex

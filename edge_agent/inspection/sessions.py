@@ -18,7 +18,13 @@ from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.config import Config
-from edge_agent.errors import BadInput, Conflict, Denied, NotFound, Unavailable
+from edge_agent.errors import Conflict, NotFound, Unavailable
+from edge_agent.inspection.judgement import (
+    Judgement,
+    check_correction,
+    check_judgement,
+    verification_row,
+)
 from edge_agent.inspection.lookup import snapshot_items
 from edge_agent.inspection.rules import (
     CLOSED,
@@ -30,13 +36,10 @@ from edge_agent.inspection.rules import (
 from edge_agent.inspection.scan import Scan, ScanMapping, parse_scan
 from edge_agent.models import (
     Actor,
-    FinalResult,
     Image,
-    InspectionType,
     Item,
     ItemVerdict,
     Product,
-    Role,
     Session,
     SessionStatus,
     SnapshotItem,
@@ -76,24 +79,6 @@ class SessionView:
     items: list[ItemProgress]
     missing: list[str]
     can_complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a person decided of one item (or of the whole session: `item_id` None).
-
-    `verification_time` in seconds; `region` [x, y, w, h] pixels of the original image.
-    """
-
-    final_result: FinalResult
-    item_id: str | None = None
-    image_id: str | None = None
-    reason_code: str | None = None
-    notes: str | None = None
-    verification_time: float = 0.0
-    saw_ai: bool = True
-    checks: Mapping[str, Any] | None = None
-    region: tuple[float, float, float, float] | None = None
 
 
 class Sessions:
@@ -159,10 +144,17 @@ class Sessions:
         with self._db.write(actor) as tx:
             session = self._get(tx, session_id)
             if session.status in CLOSED:
-                _refuse_correction(session, actor)
+                check_correction(session, actor)
             verdicts = _verdicts(tx, session_id)
             check_judgement(session, judgement)
-            verification_id = self._insert_verification(tx, session, judgement, actor.user_id, verdicts)
+            verification_id = self._clock.new_id()
+            present = verdicts.get(judgement.item_id or "")
+            row = verification_row(judgement, session.id, actor.user_id, present)
+            insert(
+                tx,
+                "human_verification_results",
+                {"id": verification_id, **row, "created_at": self._clock.now()},
+            )
             session = self._after_verdict(tx, session)
         self._announce(session)
         return verification_id
@@ -349,34 +341,6 @@ class Sessions:
         self._announce(session)
         return self.view(session_id)
 
-    def _insert_verification(
-        self,
-        tx: sqlite3.Connection,
-        session: Session,
-        judgement: Judgement,
-        user_id: int,
-        verdicts: Mapping[str, ItemVerdict],
-    ) -> str:
-        present = verdicts.get(judgement.item_id or "")
-        row = {
-            "id": self._clock.new_id(),
-            "session_id": session.id,
-            "user_id": user_id,
-            "final_result": judgement.final_result,
-            "notes": judgement.notes,
-            "verification_time": judgement.verification_time,
-            "created_at": self._clock.now(),
-            "item_id": judgement.item_id,
-            "image_id": judgement.image_id or (present.image_id if present else None),
-            "reason_code": judgement.reason_code,
-            "saw_ai": int(judgement.saw_ai),
-            "checks": _json(judgement.checks),
-            "region": _json(judgement.region),
-            "supersedes": present.human_result_id if present else None,
-        }
-        insert(tx, "human_verification_results", row)
-        return str(row["id"])
-
     def _refuse_on_full_disk(self) -> None:
         free = shutil.disk_usage(self._config.data_dir).free
         if free < self._config.min_free_bytes:
@@ -391,40 +355,6 @@ class Sessions:
         self._notify("session", facts)
 
 
-def check_judgement(session: Session, judgement: Judgement) -> None:
-    """Raises NotFound (`unknown-item`), BadInput (`failed-check`): an OK against an unmet checklist."""
-    if judgement.item_id is None:
-        return
-    item = next((item for item in snapshot_items(session) if item.id == judgement.item_id), None)
-    if item is None:
-        raise NotFound(f"This session has no item {judgement.item_id}.", code="unknown-item")
-    if item.inspection_type is InspectionType.FUNCTION and judgement.final_result is FinalResult.OK:
-        answers = judgement.checks or {}
-        unmet = [c["key"] for c in item.criteria.get("checks", ()) if answers.get(c["key"]) != c["expect"]]
-        if unmet:
-            raise BadInput(
-                f"OK was given, but these checks are not as they should be: {', '.join(unmet)}.",
-                code="failed-check",
-                hint="Answer every check; if one fails, the item is NG or HOLD.",
-                unmet=unmet,
-            )
-
-
-def _refuse_correction(session: Session, actor: Actor) -> None:
-    if session.status is not SessionStatus.COMPLETED:
-        raise Conflict(
-            f"The session is {session.status}; it takes no more verdicts.",
-            code="session-closed",
-            hint="Start a new session for this product.",
-        )
-    if actor.role not in (Role.SUPERVISOR, Role.ADMIN):
-        raise Denied(
-            "The session is completed; only a supervisor may correct it.",
-            code="correction-needs-supervisor",
-            hint="Ask a supervisor to record the correction.",
-        )
-
-
 def _verdicts(reader: sqlite3.Connection, session_id: str) -> dict[str, ItemVerdict]:
     return {verdict.item_id: verdict for verdict in results.item_verdicts(reader, session_id)}
 
@@ -432,7 +362,3 @@ def _verdicts(reader: sqlite3.Connection, session_id: str) -> dict[str, ItemVerd
 def snapshot_item(item: Item) -> SnapshotItem:
     """The item as a session starting now keeps it."""
     return SnapshotItem(**{name: getattr(item, name) for name in SnapshotItem.__slots__})
-
-
-def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)

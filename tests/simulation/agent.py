@@ -25,7 +25,8 @@ from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.events import Events
 from edge_agent.inference.worker import InferencePool
-from edge_agent.inspection.sessions import Judgement, Sessions, SessionView
+from edge_agent.inspection.judgement import Judgement
+from edge_agent.inspection.sessions import Sessions, SessionView
 from edge_agent.masters.importer import Masters
 from edge_agent.models import AGENT, Actor, FinalResult, Finding, Role
 from edge_agent.store import settings

@@ -13,7 +13,8 @@ import pytest
 from edge_agent.clock import Clock
 from edge_agent.config import Config, load_config
 from edge_agent.errors import BadInput, Conflict, Denied, NotFound, Unavailable
-from edge_agent.inspection.sessions import Judgement, Sessions
+from edge_agent.inspection.judgement import Judgement
+from edge_agent.inspection.sessions import Sessions
 from edge_agent.models import Actor, FinalResult, Role, SessionStatus
 from edge_agent.store import masters, settings
 from edge_agent.store.database import Database, insert

@@ -31,7 +31,8 @@ from edge_agent.api.views import (
     write_cursor,
 )
 from edge_agent.errors import Denied, NotFound
-from edge_agent.inspection.sessions import Judgement, SessionView
+from edge_agent.inspection.judgement import Judgement
+from edge_agent.inspection.sessions import SessionView
 from edge_agent.inspection.trace import read_trace
 from edge_agent.models import SessionStatus
 from edge_agent.store import decisions, masters, results, sessions
