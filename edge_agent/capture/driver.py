@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -76,7 +76,8 @@ class OpenCvCapture:
         source = config.source
         wait_ms = int(config.timeout_s * 1000)
         waits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait_ms]
-        is_file = isinstance(source, str) and Path(source).is_absolute()
+        self._is_file = is_file = isinstance(source, str) and Path(source).is_absolute()
+        self._first_frame = cv2.CAP_PROP_POS_FRAMES
         self.pace_s = 1 / (config.fps or FILE_FPS) if is_file else 0.0
         self._capture = (
             cv2.VideoCapture(source, cv2.CAP_ANY)
@@ -99,7 +100,9 @@ class OpenCvCapture:
 
     def read(self) -> tuple[bool, Pixels | None]:
         arrived, pixels = self._capture.read()
-        return arrived, pixels  # type: ignore[return-value]
+        if not arrived and self._is_file and self._capture.set(self._first_frame, 0):  # it begins again
+            arrived, pixels = self._capture.read()
+        return arrived, cast("Pixels", pixels)
 
     def release(self) -> None:
         self._capture.release()

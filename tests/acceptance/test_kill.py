@@ -104,7 +104,7 @@ FOLDER = [
     at("capture.removal:Path.unlink", "after", match=".imageflow~", call=2),
 ]
 LATE = [
-    *both("inspection.intake:Intake._write_one_late"),
+    *both("inspection.late:LateVerdicts._write_one_late"),
     *both_sql("UPDATE inspection_images"),
     *both_sql("INSERT INTO ai_inspection_results", thread="recorder"),
     *both_sql("COMMIT", thread="recorder"),
@@ -113,9 +113,9 @@ RESTART = [
     at("blobs:Blobs.prepare", "after"),
     *both("daemon:open_database"),
     at("masters.importer:Masters.reload", "after"),
-    *both("inspection.intake:Intake.resume"),
-    at("inspection.intake:Intake._run_stored", "after"),
-    at("inspection.intake:Intake._run_stored", "after", call=2),
+    *both("inspection.late:LateVerdicts.resume"),
+    at("inspection.late:LateVerdicts._run_stored", "after"),
+    at("inspection.late:LateVerdicts._run_stored", "after", call=2),
     at("capture.quarantine:Quarantine.sweep", "before"),
     *both_sql("COMMIT", thread="recorder"),
 ]
@@ -373,7 +373,7 @@ def test_a_verdict_that_comes_late_is_written_once(nursery: Nursery, kill: Kill)
 @pytest.mark.parametrize("kill", RESTART, ids=name_of)
 def test_a_restart_may_be_killed_too(nursery: Nursery, kill: Kill) -> None:
     nursery.draw("camera", 3)
-    before = at("inspection.intake:Intake._write_one_late", "before")
+    before = at("inspection.late:LateVerdicts._write_one_late", "before")
     assert nursery.live({"do": "arm"}, nursery.drops, kill=before, late=True) == -signal.SIGKILL
     nursery.assert_nothing_lost()
     assert nursery.live(nursery.drops, kill=kill, arm="start") == -signal.SIGKILL
