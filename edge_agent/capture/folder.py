@@ -23,11 +23,12 @@ from pathlib import Path
 from edge_agent.capture.binding import SIDECAR_SUFFIX, FolderConfig
 from edge_agent.capture.candidate import Candidate, Finish, Ingest, Outcome, read_candidate
 from edge_agent.capture.listing import MAX_WAIT_S, Contents, Listing, read_directory
-from edge_agent.capture.quarantine import Quarantine
+from edge_agent.capture.quarantine import Quarantine, shown
 from edge_agent.capture.removal import Identity, identity_of, recover, remove
 from edge_agent.capture.troubles import Troubles
 from edge_agent.capture.watching import Watch
 from edge_agent.clock import Clock
+from edge_agent.disk import NO_SPACE, disk_error
 from edge_agent.errors import AgentError, BadInput
 from edge_agent.images import MAX_BYTES, MAX_PIXELS
 from edge_agent.models import Finding, Severity
@@ -181,7 +182,7 @@ class HotFolder:
             self._contents = read_directory(self.config.path)
         except OSError as error:
             self._listing.forget_all()
-            self._troubles.begins(
+            self._trouble(
                 "listing",
                 "folder-unavailable",
                 f"The folder cannot be read: {error.strerror or error}.",
@@ -203,7 +204,7 @@ class HotFolder:
                 remove(self.config.path, name, identity, sidecar=self.config.sidecar)
                 del self._undeleted[name]
         except OSError as error:
-            self._troubles.cannot_delete(error)
+            self._cannot_delete(error)
         else:
             self._troubles.ends("deleting")
 
@@ -252,7 +253,7 @@ class HotFolder:
             remove(self.config.path, name, identity, sidecar=self.config.sidecar)
         except OSError as error:
             self._undeleted[name] = identity
-            self._troubles.cannot_delete(error)
+            self._cannot_delete(error)
 
     def _refuse(self, name: str, error: BadInput) -> None:
         """Waits while the file may still become usable, then sets it aside."""
@@ -274,14 +275,14 @@ class HotFolder:
             self._listing.forget(name)
         except OSError as error:
             self._listing.postpone(name, self._clock.monotonic())
-            self._troubles.cannot_delete(error)
+            self._cannot_delete(error)
         else:
             self._listing.forget(name)
             self._quarantined += 1
 
     def _pause(self, lane: str, code: str, message: str, hint: str) -> None:
         """Nothing can be taken at present: all files stay, and the folder waits ever longer, up to 30 s."""
-        self._troubles.begins(lane, code, message, hint)
+        self._trouble(lane, code, message, hint)
         self._ready.clear()
         self._pause_s = min(max(2 * self._pause_s, 0.5), MAX_WAIT_S)
         self._paused_until = self._clock.monotonic() + self._pause_s
@@ -307,10 +308,28 @@ class HotFolder:
         if waiting:
             message = f"{len(waiting)} files wait: {waiting[0]}"
             hint = "Do what the message says (usually: open a session); they are taken by themselves then."
-            found.append(self._troubles.finding("folder-waiting", Severity.WARNING, message, hint))
+            found.append(self._finding("folder-waiting", Severity.WARNING, message, hint))
         ignored = self._contents.ignored
         if ignored:
             message = f"{len(ignored)} links, directories or devices are left alone: {', '.join(ignored[:5])}"
             hint = "Put the picture files themselves into the folder."
-            found.append(self._troubles.finding("folder-ignored", Severity.INFO, message, hint))
+            found.append(self._finding("folder-ignored", Severity.INFO, message, hint))
         return tuple(found)
+
+    def _cannot_delete(self, error: OSError) -> None:
+        if error.errno in NO_SPACE:
+            full = disk_error(error)
+            self._trouble("deleting", full.code_, full.detail, full.hint_)
+            return
+        self._trouble(
+            "deleting",
+            "folder-not-writable",
+            f"Files cannot be moved out of the folder: {error.strerror or error}.",
+            "Give the agent permission to delete in this folder; nothing is inspected twice meanwhile.",
+        )
+
+    def _trouble(self, lane: str, code: str, message: str, hint: str) -> None:
+        self._troubles.begins(lane, self._finding(code, Severity.ERROR, message, hint))
+
+    def _finding(self, code: str, severity: Severity, message: str, hint: str) -> Finding:
+        return Finding(code, severity, f"folder {self.config.name}", shown(message), hint)
