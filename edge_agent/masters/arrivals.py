@@ -3,8 +3,7 @@
 Rules of this file:
 - A round is applied in one transaction with its cursor, or not at all; until then the old masters judge. What the
   tables hold after the writes is verified inside that transaction, so nothing can change between look and commit.
-- A model is tried on this machine, golden samples and all, before the transaction begins; its files are in place
-  before its row. Files of a round that is refused are garbage at most.
+- Models are tried (`supplies`) before the transaction begins; their files are in place before their rows.
 - The server's row wins. A row that was changed or made here and loses goes to conflict_log; of a person only
   without the password's hash.
 - A version that the server makes active becomes active here; one chosen here stays until the server's choice changes.
@@ -15,16 +14,13 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_agent.archive import LIMITS
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
 from edge_agent.errors import BadDefinition, Problem
@@ -32,19 +28,12 @@ from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.changes import KEYS, MODELS, model_row
 from edge_agent.masters.loading import asset_files
 from edge_agent.masters.packages import (
-    file_sha256,
-    golden_results,
-    in_folder,
-    install_apart,
-    is_whole,
-    model_folder,
     placed,
-    verify_apart,
     workspace,
 )
 from edge_agent.masters.round import Round, Row
-from edge_agent.masters.verify import Arrived, ItemKind, check_arrived, uses_of
-from edge_agent.masters.versions import find
+from edge_agent.masters.supplies import Files, Supplies, Wanted, wire_rows
+from edge_agent.masters.verify import Arrived, ItemKind, check_arrived
 from edge_agent.models import ModelPackage
 from edge_agent.store import audit, pulled, users
 from edge_agent.store import masters as store
@@ -61,35 +50,10 @@ from sync_protocol.tables import (
     PulledTable,
 )
 
-MAX_ASSET_BYTES = 64 << 20
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNSAID = frozenset({"created_at", "updated_at", "created_by"})
 """Differences in these alone are no conflict."""
 _JSON = ("definition", "criteria")
 _LOGIN = ("is_active", "password_hash", "role")
-Files = Callable[[str], Path]
-"""sha256 → the verified file with these bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A blob that must be here before the round can be applied; `size` in bytes, `subject` the wire row."""
-
-    sha256: str
-    size: int
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A model of the server that would be in force; `is_here`: its verified files are."""
-
-    row: Mapping[str, Any]
-    is_here: bool
-
-    @property
-    def place(self) -> str:
-        return f"{MODEL_PACKAGES.name}/{self.row['id']}"
 
 
 class Arrivals:
@@ -106,26 +70,13 @@ class Arrivals:
         reload: Callable[[], object],
         notify: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
-        self._db, self._blobs, self._pool, self._clock = database, blobs, pool, clock
-        self._data_dir, self._lock, self._reload, self._notify = data_dir, lock, reload, notify
+        self._db, self._clock, self._data_dir = database, clock, data_dir
+        self._lock, self._reload, self._notify = lock, reload, notify
+        self._supplies = Supplies(database, blobs, pool, clock, data_dir)
 
     def wanted(self, made: Round) -> list[Wanted]:
         """The blobs that the round needs and that are not here. Raises BadDefinition."""
-        if not made.touches(MODEL_PACKAGES, ASSETS, PIPELINES):
-            return []
-        with self._db.snapshot() as reader:
-            needs = self._needs(reader, made)
-            assets = self._wanting_assets(reader, made)
-        archives = [
-            Wanted(need.row["archive_sha256"], need.row["archive_size"], need.place)
-            for need in needs
-            if not need.is_here
-        ]
-        found = [*archives, *assets]
-        problems = [problem for one in found for problem in _unfit(one)]
-        if problems:
-            raise BadDefinition("the round names files that cannot be fetched", problems)
-        return found
+        return self._supplies.wanted(made)
 
     def apply(self, made: Round, files: Files) -> None:
         """Brings the round into force; every blob `wanted` names is in `files`.
@@ -137,88 +88,15 @@ class Arrivals:
         with ExitStack() as stack:
             stack.enter_context(self._lock)
             work = stack.enter_context(workspace(self._data_dir, self._clock.new_id()))
-            tried = self._try_models(made, work, files)
+            tried = self._supplies.try_models(made, work, files)
             ready = [one for one in tried if (work / "ready" / f"{one.name}-{one.version}").is_dir()]
-            self._put_assets(made, files)
+            self._supplies.put_assets(made, files)
             stack.enter_context(placed(self._data_dir, work, ready, self._is_known))
             with self._db.write(local=False) as tx:
                 self._write(tx, made, tried)
             if made.touches(MODEL_PACKAGES, ASSETS, PIPELINES):
                 self._reload()
         self._notify(made.space, {"pulled": made.to_cursor})
-
-    # ── models and assets ───────────────────────────────────────────────────────────────────────────
-
-    def _needs(self, reader: sqlite3.Connection, made: Round) -> list[Need]:
-        """The server's models that would be active, or that a pipeline in force would name."""
-        rows = _wire_rows(reader, made, MODEL_PACKAGES)
-        touched = made.puts[MODEL_PACKAGES.name]
-        used = {key for row in _active_pipelines(reader, made) for key in uses_of(row["definition"])[0]}
-        installed = store.list_models(reader)
-        needs = []
-        for row in rows:
-            if row["is_active"] or (row["name"], row["version"]) in used:
-                known = find(installed, row["name"], row["version"])
-                _refuse_other_content(row, known)
-                is_here = known is not None and (row["id"] not in touched or is_whole(self._data_dir, known))
-                needs.append(Need(row, is_here))
-        return needs
-
-    def _wanting_assets(self, reader: sqlite3.Connection, made: Round) -> list[Wanted]:
-        """The assets that pipelines of the round name, known to the server and not whole here."""
-        rows = {row["sha256"]: row for row in _wire_rows(reader, made, ASSETS)}
-        used = {
-            sha256
-            for row in made.rows(PIPELINES)
-            if row["is_active"]
-            for sha256 in uses_of(row["definition"])[1]
-        }
-        folder = self._data_dir / "assets"
-        return [
-            Wanted(sha256, rows[sha256]["size"], f"{ASSETS.name}/{rows[sha256]['id']}")
-            for sha256 in sorted(used & rows.keys())
-            if file_sha256(folder / sha256) != sha256
-        ]
-
-    def _put_assets(self, made: Round, files: Files) -> None:
-        if not made.touches(PIPELINES):
-            return
-        with self._db.snapshot() as reader:
-            wanting = self._wanting_assets(reader, made)
-        for one in wanting:
-            (self._data_dir / "assets" / one.sha256).unlink(missing_ok=True)  # not what its name says
-            self._blobs.put_asset(files(one.sha256).read_bytes())
-
-    def _try_models(self, made: Round, work: Path, files: Files) -> list[ModelPackage]:
-        """Packages of the round that were tried here just now: new ones into `work/ready`, and those that become
-        active once more. Raises BadDefinition with every model's problems."""
-        if not made.touches(MODEL_PACKAGES, PIPELINES):
-            return []
-        with self._db.snapshot() as reader:
-            needs, installed = self._needs(reader, made), store.list_models(reader)
-        tried, problems = [], list[Problem]()
-        for need in needs:
-            known = find(installed, need.row["name"], need.row["version"])
-            try:
-                if not need.is_here:
-                    tried.append(self._install(need, work, files))
-                elif known and need.row["is_active"] and not known.is_active:
-                    answer = verify_apart(self._pool, model_folder(self._data_dir, known.name, known.version))
-                    tried.append(replace(known, golden_results=golden_results(answer)))
-            except BadDefinition as error:
-                problems += in_folder(error.problems, need.place)
-        if problems:
-            raise BadDefinition("models of the server do not run here as they must", problems)
-        return tried
-
-    def _install(self, need: Need, work: Path, files: Files) -> ModelPackage:
-        row = need.row
-        found, _ = install_apart(self._pool, files(row["archive_sha256"]), work / "ready")
-        _refuse_other_content(row, found)
-        if (found.name, found.version) != (row["name"], row["version"]):
-            message = f"the archive holds {found.name} {found.version}"
-            raise BadDefinition(message, [Problem("", "/name", "name-mismatch", message)])
-        return replace(found, installed_at=self._clock.now())
 
     def _is_known(self, package: ModelPackage) -> bool:
         with self._db.read() as reader:
@@ -327,7 +205,7 @@ class Arrivals:
         if not made.touches(MODEL_PACKAGES):
             return
         old = pulled.pulled_data(tx, MODEL_PACKAGES)
-        new = {row["id"]: row for row in _wire_rows(tx, made, MODEL_PACKAGES)}
+        new = {row["id"]: row for row in wire_rows(tx, made, MODEL_PACKAGES)}
         was = {row_id for row_id, row in old.items() if row["is_active"]}
         now = {row_id for row_id, row in new.items() if row["is_active"]}
         for row_id in was - now:
@@ -359,44 +237,8 @@ class Arrivals:
         return [*_astray(tx, made), *check_arrived(arrived)]
 
 
-def _wire_rows(reader: sqlite3.Connection, made: Round, table: PulledTable) -> list[Mapping[str, Any]]:
-    """The server's rows of a table that is kept whole, as the round leaves them."""
-    after: dict[str, Mapping[str, Any]] = {} if made.is_full else {**pulled.pulled_data(reader, table)}
-    after.update({row["id"]: row for row in made.rows(table)})
-    return [row for row_id, row in after.items() if row_id not in made.tombstones[table.name]]
-
-
-def _active_pipelines(reader: sqlite3.Connection, made: Round) -> Iterator[Mapping[str, Any]]:
-    """The pipelines in force as the round leaves them."""
-    rows = {row["id"]: row for row in store.rows(reader, PIPELINES.name)}
-    if made.is_full:
-        rows = {row_id: row for row_id, row in rows.items() if not row["row_version"]}
-    rows |= {row["id"]: row for row in made.rows(PIPELINES)}
-    gone = made.tombstones[PIPELINES.name]
-    return (row for row_id, row in rows.items() if row["is_active"] and row_id not in gone)
-
-
 def _choices(packages: Iterable[ModelPackage]) -> set[tuple[str, str, bool]]:
     return {(one.name, one.version, one.is_active) for one in packages}
-
-
-def _refuse_other_content(row: Mapping[str, Any], package: ModelPackage | None) -> None:
-    """Raises BadDefinition when a version is here, or in the archive, with other content than the server says."""
-    if package is None:
-        return
-    stated = (row["task"], row["model_sha256"], json.loads(row["manifest"]))
-    if stated != (package.task, package.model_sha256, package.manifest):
-        message = f"{package.name} {package.version} has other content than the server says"
-        place = f"{MODEL_PACKAGES.name}/{row['id']}"
-        raise BadDefinition(message, [Problem(place, "/version", "model-immutable", message)])
-
-
-def _unfit(one: Wanted) -> Iterator[Problem]:
-    limit = LIMITS.packed_bytes if one.subject.startswith(MODEL_PACKAGES.name) else MAX_ASSET_BYTES
-    if not _SHA256.fullmatch(one.sha256):
-        yield Problem(one.subject, "", "bad-value", "its sha256 is not one")
-    elif not 0 <= one.size <= limit:
-        yield Problem(one.subject, "", "too-large", f"{one.size} bytes; at most {limit} are taken")
 
 
 def _refused_rows(tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> list[Problem]:
