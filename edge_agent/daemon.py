@@ -87,7 +87,7 @@ def running_services(
         quarantine = Quarantine(config.data_dir / "quarantine", clock)
         quarantine.sweep()
         dropped = DroppedFiles(database, intake, sessions, lambda: masters.running)
-        folders = Folders(database, dropped, quarantine, clock, config)
+        folders = Folders(database, dropped, quarantine, clock, config, events.publish)
         stack.callback(folders.close)
         cameras = Cameras(database, clock, config)
         stack.callback(cameras.close)
@@ -113,7 +113,9 @@ def running_services(
             retention_days=config.retention_days,
             used_percent=lambda: percent_used(config.data_dir),
         )
-        upkeep = Upkeep(config, clock, database, masters, folders, cameras, pool, sync, retention)
+        upkeep = Upkeep(
+            config, clock, database, masters, folders, cameras, pool, sync, retention, events.publish
+        )
         cameras.reload()
         folders.reload()
         yield Services(

@@ -15,6 +15,9 @@ from typing import Any
 
 KEPT = 1000
 
+Notify = Callable[[str, Mapping[str, Any]], None]
+"""What `Events.publish` is to whoever has news: its kind, and the facts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -23,6 +23,7 @@ from edge_agent.capture.folders import Folders
 from edge_agent.check import run_check
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
+from edge_agent.events import Notify
 from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.importer import Masters
 from edge_agent.models import Finding
@@ -35,6 +36,7 @@ from edge_agent.sync.rounds import refusals
 from edge_agent.sync.sync import Sync
 
 DAY_S = 86_400
+LOOK_EVERY_S = 5
 SYNC_EVERY_S, SYNC_JITTER_S = 60, 20
 KEYS_KEPT_S = DAY_S
 
@@ -55,10 +57,13 @@ class Upkeep:
         pool: InferencePool,
         sync: Sync,
         retention: Retention,
+        notify: Notify,
     ) -> None:
         self._config, self._clock, self._db = config, clock, database
         self._masters, self._folders, self._cameras = masters, folders, cameras
         self._pool, self._sync, self._retention = pool, sync, retention
+        self._notify = notify
+        self._seen: frozenset[tuple[str, str, str]] = frozenset()
         self._backing_up = threading.Lock()
 
     def findings(self) -> list[Finding]:
@@ -84,6 +89,14 @@ class Upkeep:
             *self._folders.findings(),
             *self._cameras.findings(),
         ]
+
+    def look(self) -> None:
+        """Tells (`health`) when other findings are there than at the last look."""
+        found = self.findings()
+        seen = frozenset((one.code, one.severity, one.subject) for one in found)
+        if seen != self._seen:
+            self._seen = seen
+            self._notify("health", {"codes": sorted({one.code for one in found})})
 
     def check(self) -> list[Finding]:
         """Everything compared with what it must be; takes as long as the data are large."""
@@ -143,11 +156,13 @@ class Upkeep:
 
     @contextmanager
     def scheduled(self) -> Iterator[None]:
-        """While the block runs: synchronising, tidying every hour, every night a backup and a comparison."""
+        """While the block runs: a look at the findings every few seconds, synchronising, tidying every hour, every
+        night a backup and a comparison."""
         from apscheduler.schedulers.background import BackgroundScheduler
 
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(job_defaults=defaults)
+        scheduler.add_job(self.look, "interval", seconds=LOOK_EVERY_S)
         scheduler.add_job(self.tidy, "interval", hours=1)
         scheduler.add_job(self._retention.run, "interval", minutes=10, jitter=60)
         if self._config.backup_keep:

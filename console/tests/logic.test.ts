@@ -42,6 +42,7 @@ test("a day is the agent's, not the browser's", () => {
 test("after a reset everything is read again, after a verdict what shows it", () => {
   expect(staleAfter({ kind: "reset", facts: {} })).toBeNull();
   expect(staleAfter({ kind: "verdict", facts: {} })).toContain("session");
+  expect(staleAfter({ kind: "folder", facts: {} })).toEqual(["folder", "health"]);
   expect(staleAfter({ kind: "masters", facts: {} })).toEqual(["masters"]);
 });
 

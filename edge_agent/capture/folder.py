@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,10 @@ class FolderStatus:
 
 
 class HotFolder:
-    """One hot folder. `step` does one bounded unit; `run` is the loop around it, in a thread of its own."""
+    """One hot folder. `step` does one bounded unit; `run` is the loop around it, in a thread of its own.
+
+    `changed` is called in that thread, once after each unit that changed `status` or `findings`: be quick.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class HotFolder:
         ingest: Ingest,
         quarantine: Quarantine,
         clock: Clock,
+        changed: Callable[[], None],
         *,
         max_bytes: int = MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
@@ -71,6 +75,7 @@ class HotFolder:
         self._ingest = ingest
         self._quarantine = quarantine
         self._clock = clock
+        self._changed = changed
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
         self._listing = Listing(config.settle_s, sidecars=config.sidecar)
         self._contents = Contents()
@@ -86,6 +91,7 @@ class HotFolder:
         self._begun: tuple[Sequence[tuple[Candidate, Identity]], Finish] | None = None
         self._taken = self._duplicates = self._quarantined = 0
         self._last_taken_at: str | None = None
+        self._told: tuple[FolderStatus, tuple[Finding, ...]] | None = None
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -105,13 +111,20 @@ class HotFolder:
     def _run_until_idle(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set() and self.step():
-                pass
+                self._tell()
             if stop.is_set():
                 self._settle_begun()
             self._troubles.ends("step")
         except Exception as error:  # the loop must outlive any one step
             _log.exception("hot folder %s: step failed", self.config.name)
             self._pause("step", "folder-failed", f"The last pass failed: {error}.", AgentError.hint)
+        self._tell()
+
+    def _tell(self) -> None:
+        state = (self.status(), self.findings())
+        if state != self._told:
+            self._told = state
+            self._changed()
 
     def hint(self, closed_name: str | None = None) -> None:
         """Something happened in the folder; `closed_name` was just closed by its writer. Any thread."""

@@ -22,6 +22,7 @@ from edge_agent.capture.quarantine import Quarantine, QuarantineEntry
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import AgentError, NotFound
+from edge_agent.events import Notify
 from edge_agent.inspection.dropped import DroppedFile, DroppedFiles, Duplicate, Taken
 from edge_agent.models import Finding, Severity
 from edge_agent.store import settings
@@ -48,10 +49,16 @@ class Folders:
     """Starts, stops and reports on the hot folders; `reload` after every change of their settings."""
 
     def __init__(
-        self, database: Database, dropped: DroppedFiles, quarantine: Quarantine, clock: Clock, config: Config
+        self,
+        database: Database,
+        dropped: DroppedFiles,
+        quarantine: Quarantine,
+        clock: Clock,
+        config: Config,
+        notify: Notify,
     ) -> None:
         self._db, self._dropped, self._quarantine = database, dropped, quarantine
-        self._clock, self._config = clock, config
+        self._clock, self._config, self._notify = clock, config, notify
         self._lock = threading.Lock()
         self._watched: dict[str, _Watched] = {}
         self._broken: tuple[Finding, ...] = ()
@@ -62,6 +69,7 @@ class Folders:
         with self._lock:
             for name in [n for n, w in self._watched.items() if wanted.get(n) != w.folder.config]:
                 self._watched.pop(name).end()
+                self._tell(name)
             for name, config in wanted.items():
                 if name in self._watched:
                     self._watched[name].folder.wake()
@@ -105,11 +113,17 @@ class Folders:
             )
         entry = self._quarantine.retry(entry_id, watched.folder.config.path)
         watched.folder.wake()
+        self._tell(name)
         return entry
 
     def discard(self, entry_id: str) -> QuarantineEntry:
         """Deletes a quarantined file for good. Raises NotFound."""
-        return self._quarantine.discard(entry_id)
+        entry = self._quarantine.discard(entry_id)
+        self._tell(entry.folder)
+        return entry
+
+    def _tell(self, name: str) -> None:
+        self._notify("folder", {"name": name})
 
     def _watch(self, config: FolderConfig) -> _Watched:
         folder = HotFolder(
@@ -117,6 +131,7 @@ class Folders:
             lambda candidates: self._ingest(config, candidates),
             self._quarantine,
             self._clock,
+            lambda: self._tell(config.name),
             max_bytes=self._config.max_image_bytes,
             max_pixels=self._config.max_image_pixels,
         )

@@ -21,13 +21,14 @@ from edge_agent.blobs import Blobs, Staged
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import AgentError, Conflict, Unavailable
+from edge_agent.events import Notify
 from edge_agent.images import ImageInfo, probe
 from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.late import Added, LateVerdicts
 from edge_agent.inspection.lookup import item_of, open_session, scan_facts
 from edge_agent.inspection.running import Running
 from edge_agent.inspection.runs import Run, Runs, decode_error, outcome_now
-from edge_agent.inspection.sessions import Notify, Sessions
+from edge_agent.inspection.sessions import Sessions
 from edge_agent.inspection.verdicts import Verdicts
 from edge_agent.models import (
     Actor,

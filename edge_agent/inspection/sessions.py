@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import Conflict, NotFound, Unavailable
+from edge_agent.events import Notify
 from edge_agent.inspection.judgement import (
     Judgement,
     check_correction,
@@ -48,8 +47,6 @@ from edge_agent.models import (
 from edge_agent.store import images, masters, results, sessions, settings
 from edge_agent.store.database import Database, insert
 from edge_agent.store.records import row_of
-
-Notify = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

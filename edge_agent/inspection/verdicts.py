@@ -15,10 +15,11 @@ import orjson
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import AgentError
+from edge_agent.events import Notify
 from edge_agent.inference.jobs import JobResult
 from edge_agent.inspection.rules import sample_weight
 from edge_agent.inspection.runs import Run
-from edge_agent.inspection.sessions import Notify, Sessions
+from edge_agent.inspection.sessions import Sessions
 from edge_agent.models import AiInspection, AiResult, ImageState, Session
 from edge_agent.store.database import insert
 from edge_agent.store.records import row_of

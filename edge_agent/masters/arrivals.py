@@ -24,6 +24,7 @@ from typing import Any
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
 from edge_agent.errors import BadDefinition, Problem
+from edge_agent.events import Notify
 from edge_agent.inference.worker import InferencePool
 from edge_agent.masters.changes import KEYS, MODELS, model_row
 from edge_agent.masters.loading import asset_files
@@ -68,7 +69,7 @@ class Arrivals:
         data_dir: Path,
         lock: threading.RLock,
         reload: Callable[[], object],
-        notify: Callable[[str, Mapping[str, Any]], None],
+        notify: Notify,
     ) -> None:
         self._db, self._clock, self._data_dir = database, clock, data_dir
         self._lock, self._reload, self._notify = lock, reload, notify

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock
 from edge_agent.config import Config
 from edge_agent.errors import BadDefinition, Conflict, Problem
+from edge_agent.events import Notify
 from edge_agent.inference.documents import problems_of
 from edge_agent.inference.worker import InferencePool
 from edge_agent.inspection.running import Running
@@ -57,7 +58,6 @@ from edge_agent.store import masters as store
 from edge_agent.store.database import Database
 
 K = TypeVar("K", bound=Hashable)
-Notify = Callable[[str, Mapping[str, Any]], None]
 NOTHING = Running({}, {}, {}, {}, {})
 LAST_IMPORT = "masters.imported"
 

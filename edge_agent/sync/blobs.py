@@ -20,6 +20,7 @@ from typing import Any
 
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.events import Notify
 from edge_agent.store import uploads
 from edge_agent.store.database import Database
 from edge_agent.store.uploads import DueBlob, Trouble
@@ -57,7 +58,7 @@ class BlobLane:
         blobs: Blobs,
         central: Central,
         clock: Clock,
-        publish: Callable[[str, Mapping[str, Any]], None],
+        publish: Notify,
         *,
         parallel: int = 4,
     ) -> None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Any
 
 from edge_agent.clock import Clock, to_rfc3339
+from edge_agent.events import Notify
 from edge_agent.store import outbox
 from edge_agent.store.database import Database, insert
 from edge_agent.store.outbox import SetAside
@@ -44,7 +44,7 @@ class PushLane:
         database: Database,
         central: Central,
         clock: Clock,
-        publish: Callable[[str, Mapping[str, Any]], None],
+        publish: Notify,
         beside: Executor | None = None,
     ) -> None:
         self._db, self._central, self._clock, self._publish = database, central, clock, publish

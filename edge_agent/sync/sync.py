@@ -42,6 +42,8 @@ IDLE_S = 300.0
 SOONEST_S = 0.5
 WAIT_S = 25.0
 PATIENCE_S = 5.0
+NOTHING_TO_SEND = frozenset({"sync", "folder", "health"})
+"""Events after which no row and no photograph waits to be sent."""
 LANES = ("hello", "push", "pull", "blobs")
 NextDueAt = Callable[[sqlite3.Connection, str], str | None]
 
@@ -248,7 +250,7 @@ class Sync:
                 loop.close(0.1)
 
     def _heard(self, event: Event) -> None:
-        if event.kind != "sync":
+        if event.kind not in NOTHING_TO_SEND:
             self._rows.wake()
             self._images.wake()
 

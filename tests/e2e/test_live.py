@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import PLATE
@@ -49,3 +51,33 @@ def test_what_waits_for_a_person_comes_and_goes_by_itself(page: Page) -> None:
     row = page.get_by_role("listitem").filter(has_text="LV4")
     ask_api(page, "POST", f"/sessions/{session_id}/verifications", {"final_result": "HOLD", "item_id": item})
     expect(row).to_have_count(0)
+
+
+def test_a_file_set_aside_is_seen_at_once_and_so_is_the_finding(page: Page, tmp_path: Path) -> None:
+    open_as(page, "technician")
+    folder = {
+        "path": str(tmp_path),
+        "product": "DEMO-PLATE",
+        "item": "SURFACE",
+        "settle_s": 0,
+        "give_up_s": 0,
+    }
+    ask_api(page, "PUT", "/folders/live", folder)
+    page.goto("/#/tech/equipment")
+    folder_shown = page.get_by_test_id("folder").filter(has_text=str(tmp_path))
+    expect(folder_shown).to_be_visible()
+    health = page.context.new_page()
+    health.goto("/#/tech/health")
+    expect(health.get_by_role("heading", name="健全性")).to_be_visible()
+    (tmp_path / "torn.jpg").write_bytes(PLATE.read_bytes()[:2000])
+    torn = page.get_by_test_id("quarantined").filter(has_text="torn.jpg")
+    expect(torn).to_be_visible()
+    expect(health.locator("[data-code=quarantine-not-empty]")).to_be_visible()
+    torn.get_by_role("button", name="削除").click()
+    page.get_by_role("dialog").get_by_role("button", name="削除").click()
+    expect(torn).to_have_count(0)
+    expect(health.locator("[data-code=quarantine-not-empty]")).to_have_count(0)
+    folder_shown.get_by_role("button", name="登録を外す").click()
+    page.get_by_role("dialog").get_by_role("button", name="登録を外す").click()
+    expect(folder_shown).to_have_count(0)
+    health.close()

@@ -6,10 +6,14 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from edge_agent.events import Event
 from tests.api_agent import ORIGIN, PASSWORD, PEOPLE, Agent, open_agent, png
+from tests.waiting import wait_for
 
 API = "/api/v1"
 
@@ -201,21 +205,48 @@ def test_a_full_disk_is_said_by_the_readiness_probe(tmp_path_factory: pytest.Tem
         assert (answer.status_code, answer.json()["problems"]) == (503, ["disk-nearly-full"])
 
 
-def test_events_reach_a_window_that_follows(agent: Agent, people: dict[str, dict[str, str]]) -> None:
-    streams, waiting = agent.app.state.streams, threading.Event()
+@contextmanager
+def followed(agent: Agent) -> Iterator[list[str]]:
+    """A window that follows until the block ends; then the list holds the stream's frames."""
+    frames: list[str] = []
 
-    def publish_then_close() -> None:
-        while not len(streams) and not waiting.wait(0.01):
-            pass
-        agent.services.events.publish("verdict", {"image_id": "i1", "overall_result": "NG"})
-        streams.close()
+    def follow() -> None:
+        answer = agent.client.get(f"{API}/events", headers=headers)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        frames.extend(re.sub("^id: .*\n", "", frame) for frame in answer.text.split("\n\n"))
 
-    helper = threading.Thread(target=publish_then_close)
-    helper.start()
-    answer = agent.client.get(f"{API}/events", headers=people["inspector"])
-    helper.join()
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert 'event: verdict\ndata: {"image_id": "i1", "overall_result": "NG"}' in answer.text
+    headers = agent.log_in("mika")
+    window = threading.Thread(target=follow)
+    window.start()
+    wait_for(lambda: len(agent.app.state.streams))
+    try:
+        yield frames
+    finally:
+        agent.app.state.streams.close()
+        window.join()
+
+
+def test_events_reach_a_window_that_follows(tmp_path: Path) -> None:
+    """Its own agent: the streams are closed for good at the end."""
+    hot = tmp_path / "hot"
+    hot.mkdir()
+    folder = {"path": str(hot), "product": "PLATE", "item": "look", "settle_s": 0, "give_up_s": 0}
+    with open_agent(tmp_path / "agent", with_bundle=False) as agent, agent.services.scheduled():
+        heard: list[Event] = []
+        with followed(agent) as frames:
+            agent.services.events.subscribe(heard.append)
+            agent.services.events.publish("verdict", {"image_id": "i1", "overall_result": "NG"})
+            put = agent.client.put(f"{API}/folders/line", json=folder, headers=agent.log_in("tomo"))
+            assert put.status_code == 200, put.text
+            wait_for(lambda: "folder" in {event.kind for event in heard})
+            told = len(heard)
+            (hot / "broken.png").write_bytes(b"no picture")
+            wait_for(agent.services.folders.quarantine_count)
+            wait_for(lambda: "folder" in {event.kind for event in heard[told:]})
+            wait_for(lambda: any("quarantine-not-empty" in event.facts.get("codes", ()) for event in heard))
+    assert 'event: verdict\ndata: {"image_id": "i1", "overall_result": "NG"}' in frames
+    assert frames.count('event: folder\ndata: {"name": "line"}') >= 2
+    assert any(frame.startswith("event: health\n") and "quarantine-not-empty" in frame for frame in frames)
 
 
 def test_in_blind_mode_the_inspector_decides_first(tmp_path_factory: pytest.TempPathFactory) -> None:

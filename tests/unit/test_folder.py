@@ -53,7 +53,7 @@ class Station:
         self.restart()
 
     def restart(self, **limits: int) -> None:
-        self.folder = HotFolder(self.config, self.begin, self.quarantine, self.clock, **limits)
+        self.folder = HotFolder(self.config, self.begin, self.quarantine, self.clock, lambda: None, **limits)
 
     def begin(self, candidates: Sequence[Candidate]) -> Callable[[], Sequence[Outcome]]:
         return lambda: self.ingest(candidates)

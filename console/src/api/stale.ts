@@ -7,7 +7,9 @@ export function staleAfter(event: LiveEvent): readonly string[] | null {
       return ["session", "sync"];
     case "image":
     case "verdict":
-      return ["session", "image", "sync", "folder"];
+      return ["session", "image", "sync"];
+    case "folder":
+      return ["folder", "health"];
     case "reset":
       return null;
     default:

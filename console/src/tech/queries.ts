@@ -2,7 +2,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, read } from "../api/client";
 
 const JOB_MS = 1000;
-const LOOK_MS = 5000; // what no event tells of: a file set aside, a camera unplugged, a full disk
+const LOOK_MS = 60_000; // events tell; what grows by itself (disk, ages in findings) is read again this often
 
 export const deadList = queryOptions({
   queryKey: ["sync", "dead"],
