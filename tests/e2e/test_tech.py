@@ -78,7 +78,7 @@ def test_cameras_and_folders_are_made_and_removed(page: Page, tmp_path: Path) ->
     folder = page.get_by_test_id("folder").filter(has_text="line2")
     expect(folder).to_be_visible()
     check_screen(page)
-    shutil.copy(PLATE, tmp_path / "line2" / "FORM1.jpg")
+    (tmp_path / "line2" / "FORM1.jpg").write_bytes(PLATE.read_bytes() + b"form")  # bytes of its own
     expect(folder.get_by_role("row", name="取り込み済み 1")).to_be_visible()
     folder.get_by_role("button", name="登録を外す").click()
     page.get_by_role("dialog").get_by_role("button", name="登録を外す").click()

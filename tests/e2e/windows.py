@@ -81,7 +81,10 @@ def ask_api(page: Page, method: str, path: str, body: Any = None) -> Any:
     """What the agent answers to the person of this window."""
     origin = page.url.split("/#")[0].rstrip("/")
     answer = page.request.fetch(
-        f"/api/v1{path}", method=method, data=body, headers={"Origin": origin} if method != "GET" else {}
+        f"/api/v1{path}",
+        method=method,
+        data=body,
+        headers={"Accept-Language": "ja"} | ({"Origin": origin} if method != "GET" else {}),
     )
     assert answer.ok, answer.text()
     return answer.json()
