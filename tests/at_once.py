@@ -8,13 +8,18 @@ from typing import Any
 
 
 class AtOnce(Executor):
-    """What the work raises is raised at `submit`; `made` holds what came of all of it."""
+    """`made` holds what came of all of it. An error is found where the result is asked for; what is none (the power
+    went) is raised at `submit`."""
 
     def __init__(self) -> None:
         self.made: list[Any] = []
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         done: Future[Any] = Future()
-        self.made.append(work(*args, **more))
-        done.set_result(self.made[-1])
+        try:
+            done.set_result(work(*args, **more))
+        except Exception as error:
+            done.set_exception(error)
+        else:
+            self.made.append(done.result())
         return done

@@ -49,18 +49,18 @@ class Link:
         """Once the steps under way have ended."""
         self.is_closing.set()
         with self.rows.at_rest(), self.images.at_rest():
+            self.beside.shutdown(cancel_futures=True)
             self.client.close()
-        self.beside.shutdown()
 
 
 def make_link(parts: Parts, client: httpx.Client, server: str, token: str, device_id: str) -> Link:
     """All lanes to `server`, at rest."""
     clock, database = parts.clock, parts.database
     central = Central(server, token, client, clock)
-    beside = parts.beside or ThreadPoolExecutor(1, "sync-next-batch")
+    beside = parts.beside or ThreadPoolExecutor(2, "sync-ahead")  # one batch, one page
     push = PushLane(database, central, clock, parts.events.publish, beside)
     downloads = Downloads(parts.config.data_dir, central)
-    pull = PullLane(database, clock, central, parts.arrivals, downloads)
+    pull = PullLane(database, clock, central, parts.arrivals, downloads, beside)
     recheck = (uploads.doubt, begin_all_again)
     hello = Hello(database, central, clock, device_id, told=pull.told, recheck=recheck)
     images = BlobLane(

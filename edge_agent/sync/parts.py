@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Parts:
     """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass;
     `images_in_flight`: requests of the blob lane at once, 1 uses no thread; `beside`: makes the next batch while one is
-    with the server (None: a thread of the link's own)."""
+    with the server, and fetches the next page while one is staged (None: a thread of the link's own)."""
 
     config: Config
     clock: Clock

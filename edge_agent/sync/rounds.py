@@ -3,6 +3,7 @@
 Rules of this file:
 - A step does one thing: fetch one page, fetch one file, or settle one round. What came is kept in `pull_pages`, so
   a kill between any two steps loses at most one request.
+- While a page is staged the next one is on its way (`pages.py`); it is accepted, or not, in a step of its own.
 - A round that one page completes is applied at once; only what must wait (more pages, files, a refusal) is staged.
 - A round that cannot be used stops its cursor and nothing else: the old masters judge, the reason is kept and shown
   (`masters-refused`), and it is tried again at once when the server changes anything, else ever more rarely.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -27,15 +29,16 @@ from edge_agent.models import Finding, Severity
 from edge_agent.store import pulled
 from edge_agent.store.database import Database
 from edge_agent.store.pulled import SpaceState, StagedPage
+from edge_agent.sync import pages
 from edge_agent.sync.downloads import Downloads, Source
 from edge_agent.sync.lane import Kind, SyncFailed
+from edge_agent.sync.pages import Pages
 from edge_agent.sync.pull import Assembly, PageRefused, Place, accept_page, assemble
 from sync_protocol import wire
 from sync_protocol.checksums import ChecksumMismatch
 from sync_protocol.messages import Page
 from sync_protocol.tables import SPACES
 
-PAGE_BYTES = 4 << 20
 FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, 3600.0
 MAX_PAGES = 500
 """Of a refused round; more are dropped and the round is pulled again, each row once."""
@@ -45,10 +48,8 @@ ASTRAY = ("unknown-product", "unknown-pipeline", "missing-model", "missing-asset
 """Problems that a row has with what is not here."""
 
 
-class Server(Source, Protocol):
+class Server(pages.Server, Source, Protocol):
     """What of `Central` is needed."""
-
-    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[Page, bytes]: ...
 
 
 class PullLane:
@@ -57,9 +58,15 @@ class PullLane:
     name = "pull"
 
     def __init__(
-        self, database: Database, clock: Clock, central: Server, arrivals: Arrivals, downloads: Downloads
+        self,
+        database: Database,
+        clock: Clock,
+        central: Server,
+        arrivals: Arrivals,
+        downloads: Downloads,
+        beside: Executor | None = None,
     ) -> None:
-        self._db, self._clock, self._central = database, clock, central
+        self._db, self._clock, self._pages = database, clock, Pages(central, beside)
         self._arrivals, self._downloads = arrivals, downloads
         self._heads: Mapping[str, int] = {}
         self._epoch = ""
@@ -69,6 +76,7 @@ class PullLane:
     def told(self, heads: Mapping[str, int], server_epoch: str) -> None:
         """What the server last said of its spaces: what is not there is not asked for."""
         self._heads, self._epoch = heads, server_epoch
+        self._pages.forget()
 
     def step(self) -> bool:
         """One page, one file or one round; True: more is due now. Raises SyncFailed, AgentError (our own disk)."""
@@ -93,7 +101,7 @@ class PullLane:
 
     def _fetch(self, place: Place, start: Place, state: SpaceState, staged: Sequence[StagedPage]) -> bool:
         try:
-            page, body = self._central.pull(place.space, place.cursor, place.server_epoch or "", PAGE_BYTES)
+            page, body = self._pages.next(place)
             after = accept_page(page, place)
         except SyncFailed as error:
             if error.code_ != "pull-reset" or not place.cursor:
@@ -103,7 +111,9 @@ class PullLane:
             if error.code != "pull-reset":
                 raise SyncFailed(Kind.DAMAGED, error.code, error.detail) from error
             return self._reset(place.space, error.detail)
-        if not page.has_more:
+        if page.has_more:
+            self._pages.look_ahead(after)
+        else:
             self._asked[place.space] = after
             if place.space in self._heads:
                 self._heads = {**self._heads, place.space: after.cursor}

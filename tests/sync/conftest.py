@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,9 @@ Open = Callable[..., Agent]
 
 
 @contextmanager
-def opened(data_dir: Path, pool: InferencePool, central: FakeCentral) -> Iterator[Agent]:
+def opened(
+    data_dir: Path, pool: InferencePool, central: FakeCentral, beside: Executor | None = None
+) -> Iterator[Agent]:
     time = Ticking()
     config, clock = load_config(data_dir, min_free_bytes=0), Clock(time=time)
     with closing(open_database(config.database_path, clock, "desktop", "test")) as database:
@@ -98,7 +101,7 @@ def opened(data_dir: Path, pool: InferencePool, central: FakeCentral) -> Iterato
         masters.prepare()
         masters.reload()
         downloads = Downloads(data_dir, central)
-        lane = PullLane(database, clock, central, masters.arrivals, downloads)
+        lane = PullLane(database, clock, central, masters.arrivals, downloads, beside)
         yield Agent(central, database, blobs, masters, lane, config, time, told)
 
 
