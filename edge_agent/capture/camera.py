@@ -97,7 +97,8 @@ class Camera:
             raise self._timeout(wait_s)
 
     def _has_news(self, after_frame: int, after_failure: int) -> bool:
-        return self._frames > after_frame or self._failures > after_failure
+        is_newer = self._latest is not None and self._latest.number > after_frame
+        return is_newer or self._failures > after_failure
 
     def preview(self, fps: float = 10.0, width_px: int = 640) -> Iterator[bytes]:
         """JPEG frames of at most that width and rate, until the caller stops iterating; raises as `grab`."""

@@ -201,6 +201,13 @@ def test_the_preview_raises_what_the_camera_says(make: MakeCamera, driver: Drive
         next(make().preview())
 
 
+def test_the_preview_of_a_camera_that_was_closed_waits_until_it_is_open_again(make: MakeCamera) -> None:
+    camera = make()
+    camera.grab()
+    camera.close(20)
+    assert next(camera.preview())
+
+
 def test_a_frame_can_be_stored_as_jpeg_or_exactly_as_png() -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (40, 50, 3), np.uint8)
     png = cv2.imdecode(np.frombuffer(encode(pixels, "png"), np.uint8), cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, read } from "../api/client";
 
 export const PERIODS = ["hour", "day", "week", "month"] as const;
@@ -15,16 +15,19 @@ export const yields = (about: About, group_by: Period) =>
   queryOptions({
     queryKey: ["session", "yields", about, group_by],
     queryFn: () => read(api.GET("/api/v1/statistics/yield", { params: { query: { ...about, group_by } } })),
+    placeholderData: keepPreviousData,
   });
 
 export const agreement = (about: About) =>
   queryOptions({
     queryKey: ["session", "agreement", about],
     queryFn: () => read(api.GET("/api/v1/statistics/agreement", { params: { query: { ...about } } })),
+    placeholderData: keepPreviousData,
   });
 
 export const reasonCounts = (about: About) =>
   queryOptions({
     queryKey: ["session", "reasons", about],
     queryFn: () => read(api.GET("/api/v1/statistics/reasons", { params: { query: { ...about } } })),
+    placeholderData: keepPreviousData,
   });

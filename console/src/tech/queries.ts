@@ -9,9 +9,12 @@ export const deadList = queryOptions({
   queryFn: () => read(api.GET("/api/v1/sync/dead")),
 });
 
-export const queue = queryOptions({
+export const queue = infiniteQueryOptions({
   queryKey: ["sync", "queue"],
-  queryFn: () => read(api.GET("/api/v1/sync/queue")),
+  queryFn: ({ pageParam }) =>
+    read(api.GET("/api/v1/sync/queue", { params: { query: { after_id: pageParam } } })),
+  initialPageParam: 0,
+  getNextPageParam: (page) => page.next_after_id,
 });
 
 /** Asked for again until it has ended. */

@@ -21,13 +21,15 @@ export function Page(props: { title: ReactNode; actions?: ReactNode; wide?: bool
   );
 }
 
-/** What a query gave; while it is under way a bar, if it failed the problem with a way to ask again. */
+/** What a query gave (until then what the last one gave); under way a bar, if it failed the problem with a way to ask again. */
 export function Loaded<T>(props: { of: UseQueryResult<T>; children: (data: T) => ReactNode }) {
-  const { data, error, refetch } = props.of;
+  const { data, error, isPlaceholderData, refetch } = props.of;
+  const isUnderWay = isPlaceholderData || (data === undefined && !error);
   return (
     <>
       {error && <ProblemAlert error={error} onRetry={() => void refetch()} />}
-      {data !== undefined ? props.children(data) : !error && <LinearProgress aria-label="…" />}
+      {isUnderWay && <LinearProgress aria-label="…" />}
+      {data !== undefined && props.children(data)}
     </>
   );
 }
