@@ -6,6 +6,7 @@ The requests are made from the OpenAPI document: every operation, every kind of 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,8 +56,7 @@ def admin(agent: Agent) -> dict[str, str]:
 
 
 def url_of(path: str, value: str = SOME_ID) -> str:
-    parts = [value if part.startswith("{") else part for part in path.split("/")]
-    return "/".join(parts)
+    return re.sub(r"\{[^}]*\}", lambda _: value, path)
 
 
 def check(answer: Any) -> None:

@@ -35,6 +35,7 @@ def always(world: World) -> Iterator[str]:
         if not world.centre.restores:  # what a restore lost comes again, some of it as new operations
             yield from _acknowledged_is_there(world, agent)
             yield from _cursors_only_rise(world, agent)
+            yield from _what_the_cursor_says_is_here(world, agent)
         yield from _masters_were_the_centres(world, agent)
         yield from _uploaded_is_whole(world, agent)
     yield from _once_and_in_order(world)
@@ -143,13 +144,23 @@ def _centre_has_every_row(world: World, agent: Agent) -> Iterator[str]:
         yield f"{agent.name}: sessions differ: {ours ^ theirs}"
 
 
+def _what_the_cursor_says_is_here(world: World, agent: Agent) -> Iterator[str]:
+    """Every master that changed last at or before an agent's cursor, that agent holds."""
+    for [cursor] in agent.rows("SELECT cursor FROM sync_state WHERE space = 'masters'"):
+        if missing := _masters_of(world, up_to=cursor) - _pulled_by(agent):
+            yield f"{agent.name}: the cursor is {cursor}, and these are not here: {sorted(missing)[:4]}"
+
+
 def _agent_has_the_masters(world: World, agent: Agent) -> Iterator[str]:
-    theirs = {
-        (table, row_id, sha256_hex(data.encode()))
-        for table, row_id, data in world.centre.sql(
-            "SELECT table_name, row_id, data FROM sync_masters WHERE data IS NOT NULL"
-        )
-    }
-    ours = {tuple(row) for row in agent.rows("SELECT table_name, row_id, sha256 FROM pulled_rows")}
-    if ours != theirs:
-        yield f"{agent.name}: masters differ: {sorted(ours ^ theirs)[:4]}"
+    if differing := _masters_of(world) ^ _pulled_by(agent):
+        yield f"{agent.name}: masters differ: {sorted(differing)[:4]}"
+
+
+def _masters_of(world: World, *, up_to: int = 2**62) -> set[tuple[str, str, str]]:
+    sql = "SELECT table_name, row_id, data FROM sync_masters WHERE data IS NOT NULL AND row_version <= %s"
+    return {(table, row, sha256_hex(data.encode())) for table, row, data in world.centre.sql(sql, (up_to,))}
+
+
+def _pulled_by(agent: Agent) -> set[tuple[str, str, str]]:
+    rows = agent.rows("SELECT table_name, row_id, sha256 FROM pulled_rows")
+    return {(row["table_name"], row["row_id"], row["sha256"]) for row in rows}

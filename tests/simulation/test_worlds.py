@@ -11,7 +11,7 @@ from tests.simulation.centre import Ground
 from tests.simulation.world import Broken, lived
 
 WORLDS, IN_ONE_TEST = 300, 10
-SEEDS_TO_FIND_A_BUG = 60
+SEEDS_TO_FIND_A_BUG = 150
 
 
 @pytest.mark.parametrize("first", range(1, WORLDS + 1, IN_ONE_TEST))

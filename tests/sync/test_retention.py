@@ -170,7 +170,7 @@ STATE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(states=st.lists(STATE, min_size=1, max_size=8), percent=st.floats(0, 100))
 def test_only_what_is_proven_closed_and_old_enough_ever_goes(
     tmp_path_factory: pytest.TempPathFactory, states: list[dict[str, object]], percent: float

@@ -242,7 +242,7 @@ questions = st.tuples(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(inspections, max_size=12), asked=st.lists(questions, min_size=10, max_size=20))
 def test_every_statistic_is_what_counting_again_gives(
     paths: Iterator[Path],

@@ -547,7 +547,7 @@ KILL_POINTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kills=st.lists(st.tuples(st.sampled_from(KILL_POINTS), st.integers(1, 12)), min_size=1, max_size=4),
     sidecar=st.booleans(),

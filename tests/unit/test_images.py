@@ -66,7 +66,7 @@ def test_each_format_is_recognised_and_decoded(name: str) -> None:
     assert verify_whole(data) == info
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(FORMATS),
     mode=st.sampled_from(["1", "L", "RGB", "P"]),
@@ -196,7 +196,7 @@ def test_every_exif_orientation_comes_out_upright(name: str, orientation: int) -
     assert largest_difference(decode(data, info), upright) <= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=80))
 def test_a_broken_exif_block_never_spoils_a_picture(block: bytes) -> None:
     payload = b"Exif\0\0MM\0*" + block
@@ -261,7 +261,7 @@ def test_pictures_beyond_pillows_own_warning_limit_are_read_in_silence() -> None
     assert verify_whole(data).width_px == 9500
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     start=st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM"]),
     rest=st.binary(max_size=120),

@@ -301,7 +301,7 @@ def test_a_hole_is_judged_in_millimetres(radius: float, calibrated: bool, expect
         st.tuples(st.sampled_from(["scratch", "dent"]), st.floats(0, 1), st.floats(-50, 250)), max_size=4
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_same_image_and_plan_give_the_same_document(found: list[tuple[str, float, float]]) -> None:
     objects = tuple(Detection(label, sure, (at, at, 9, 7)) for label, sure, at in found)
     model = Answering(Prediction(objects=objects, classes=(ClassScore("a", 0.5),)))
