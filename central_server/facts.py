@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 class Table:
     """`columns`: wire name → PostgreSQL type. `parents`: wire column → the table its row must be in.
 
-    `checksums` are the columns that an INSERT fills with the row's sha256, `extra` those the batch gives.
+    `checksums` are the columns that an INSERT fills with the row's sha256, `extra` those the batch gives. `later`:
+    columns that schema version 1 did not have. A device that is older, or froze the row when it was, does not send
+    them: they are NULL then, so the database must take NULL there.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Table:
     renamed: Mapping[str, str] = field(default_factory=dict)
     checksums: tuple[str, ...] = ("row_sha256",)
     extra: Mapping[str, str] = field(default_factory=dict)
+    later: frozenset[str] = frozenset()
 
     @property
     def insert(self) -> str:
@@ -175,7 +178,7 @@ _CHANGEABLE = (
     "user_server_id",
     "version",
 )
-# (table, operation) → the members its data must have.
+# (table, operation) → the members its data must have, but for those of `Table.later`.
 MEMBERS = {(name, "INSERT"): frozenset(table.columns) for name, table in TABLES.items()} | {
     (SESSIONS.name, "UPDATE"): frozenset(_CHANGEABLE)
 }

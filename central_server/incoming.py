@@ -3,7 +3,8 @@
 Rules of this file:
 - Pure functions. A value's shape is checked here, because PostgreSQL takes more than it would give back ("now" for an
   instant, "yes" for a boolean); ranges, allowed values and NULL are the database's to refuse.
-- What only a newer server could store is deferred, never rejected: the device keeps it.
+- What only a newer server could store is deferred, never rejected: the device keeps it. What an older device does not
+  know of yet (`Table.later`) may be missing.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _read_op(op: PushOp, row: dict[str, Any] | None, is_sound: bool) -> Incoming
 
 def _fault_of_form(op: PushOp, row: dict[str, Any]) -> OpResult | None:
     members = MEMBERS[op.entity_type, op.operation]
-    if missing := members - row.keys():
+    if missing := members - TABLES[op.entity_type].later - row.keys():
         return rejected(op, "row-invalid", f"The data lacks {', '.join(sorted(missing))}.")
     if unknown := row.keys() - members:
         return deferred(op, "schema-newer", f"There is no column {', '.join(sorted(unknown))} here.")
