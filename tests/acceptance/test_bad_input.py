@@ -322,7 +322,7 @@ def test_a_full_disk_stops_the_folder_until_there_is_space(disk: Disk, tmp_path:
         with services.database.read() as reader:
             taken = reader.execute("SELECT count(*) FROM inspection_images").fetchone()[0]
         assert taken + len([*hot.glob("[0-9]*")]) >= 10
-        assert everything(services)[2] == 0, "what was begun is taken back"
+        wait_for(lambda: everything(services)[2] == 0, lambda: "what was begun is not taken back")
         disk.free()
         services.folders.reload()
         wait_for(lambda: not [*hot.iterdir()], lambda: (services.findings(), [*hot.iterdir()]))

@@ -276,10 +276,12 @@ def test_the_figures_say_what_was_decided(page: Page) -> None:
 def look_through(part: Locator, text: str) -> None:
     """Asks a list for more until it shows `text`; its end without it is the failure."""
     found, more = part.get_by_text(text).first, part.get_by_role("button", name="さらに表示", disabled=False)
+    rows = part.get_by_role("row")
     expect(found.or_(more).first).to_be_visible()
     while not found.is_visible():
+        shown = rows.count()
         more.click()
-        expect(found.or_(more).first).to_be_visible()
+        expect(rows, "the page asked for came").not_to_have_count(shown)
 
 
 def test_what_the_server_refused_is_shown_with_its_reason_and_tried_again(page: Page) -> None:
