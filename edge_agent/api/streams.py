@@ -35,7 +35,7 @@ class Streams:
         return len(self._open)
 
     def close(self) -> None:
-        """Ends every stream, so that the server can stop; from any thread."""
+        """Ends every stream after what was published before, so that the server can stop; from any thread."""
         self._is_closed = True
         for queue, loop in list(self._open.items()):
             _put(loop, queue, None)
@@ -52,13 +52,14 @@ class Streams:
         after_seq = seq_of(last_id, self._start)
         missed = self._events.subscribe(arrived, after_seq)
         self._open[queue] = loop
+        is_over = self._is_closed  # else `close` sees this one and says so in the queue
         try:
             yield b": stream\nretry: 2000\n\n"
             if last_id is not None and is_gap(after_seq, missed):
                 yield b"event: reset\ndata: {}\n\n"
             for event in missed:
                 yield self._frame(event, is_blind)
-            while not self._is_closed:
+            while not is_over:
                 try:
                     event_ = await asyncio.wait_for(queue.get(), heartbeat_s)
                 except TimeoutError:

@@ -9,10 +9,11 @@ import pytest
 
 from edge_agent.api.streams import MAX_BEHIND, Streams, seq_of
 from edge_agent.events import KEPT, Events
+from tests.waiting import WAIT_S
 
 
 async def read(stream: AsyncIterator[bytes], count: int) -> list[str]:
-    return [(await asyncio.wait_for(anext(stream), 5)).decode() for _ in range(count)]
+    return [(await asyncio.wait_for(anext(stream), WAIT_S)).decode() for _ in range(count)]
 
 
 def test_every_window_gets_every_event() -> None:
@@ -85,6 +86,29 @@ def test_closing_ends_every_stream() -> None:
         await asyncio.to_thread(streams.close)
         assert [frame async for frame in window] == []
         assert len(streams) == 0
+
+    asyncio.run(scenario())
+
+
+def test_what_was_published_before_the_end_is_still_told() -> None:
+    async def scenario() -> None:
+        events = Events()
+        streams = Streams(events, "run1")
+        window = streams.follow(None)
+        await read(window, 1)
+        events.publish("image", {"n": 1})
+        events.publish("image", {"n": 2})
+        streams.close()
+        assert [frame.partition(b"data: ")[2] async for frame in window] == [b'{"n": 1}\n\n', b'{"n": 2}\n\n']
+
+    asyncio.run(scenario())
+
+
+def test_a_window_that_opens_after_the_end_is_closed_at_once() -> None:
+    async def scenario() -> None:
+        streams = Streams(Events(), "run1")
+        streams.close()
+        assert [frame async for frame in streams.follow(None)] == [b": stream\nretry: 2000\n\n"]
 
     asyncio.run(scenario())
 
