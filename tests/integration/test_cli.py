@@ -29,6 +29,7 @@ from edge_agent.cli.main import run
 from edge_agent.store import uploads
 from tests import bundles
 from tests.api_agent import PASSWORD, Agent, make_bundle, open_agent, png
+from tests.waiting import wait_for
 
 Ask = Callable[..., tuple[int, Any]]
 
@@ -219,16 +220,19 @@ def test_a_hot_folder_and_its_quarantine(ask: Ask, tmp_path: Path, connection: C
     quick = ("--settle-s", "0", "--give-up-s", "0", "--rescan-s", "0.1")
     code, config = ask(*place, "--session", "auto", *quick)
     assert (code, config["path"]) == (0, str(tmp_path))
-    while not (entries := connection.get("/folders/quarantine")["entries"]):
-        continue
+
+    def set_aside() -> list[Any]:
+        entries: list[Any] = connection.get("/folders/quarantine")["entries"]
+        return entries
+
+    wait_for(set_aside)
     assert ask("folder", "list")[1]["folders"][0]["config"]["name"] == "line-1"
     assert ask("folder", "quarantine", "list", "--folder", "line-1")[1]["count"] == 1
-    entry = entries[0]["id"]
+    entry = set_aside()[0]["id"]
     assert error_of(ask("folder", "quarantine", "discard", entry)) == (Exit.BAD_INPUT, "not-confirmed")
     assert ask("folder", "quarantine", "retry", entry)[1]["name"] == "readme.txt"
-    while not (entries := connection.get("/folders/quarantine")["entries"]):
-        continue
-    assert ask("folder", "quarantine", "discard", entries[0]["id"], "--yes")[0] == 0
+    wait_for(set_aside)
+    assert ask("folder", "quarantine", "discard", set_aside()[0]["id"], "--yes")[0] == 0
     assert list(tmp_path.iterdir()) == []
     assert ask("folder", "remove", "line-1") == (0, {"removed": "line-1"})
     assert error_of(ask("folder", "remove", "line-1")) == (Exit.NOT_FOUND, "unknown-folder")

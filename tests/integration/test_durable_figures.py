@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edge_agent.api.services import Services
 from edge_agent.models import ImageSource
 from tests.integration.conftest import SATO
+from tests.waiting import WAIT_S
 
 
 def test_an_image_costs_two_syncs_of_files_and_one_or_two_transactions(
@@ -19,6 +20,6 @@ def test_an_image_costs_two_syncs_of_files_and_one_or_two_transactions(
         added = agent.intake.add(
             view.session.id, item_id, picture(), source=ImageSource.UPLOAD, origin="camera", actor=SATO
         )
-        assert added.verdict.result(timeout=30)
+        assert added.verdict.result(WAIT_S)
         assert agent.blobs.fsyncs - fsyncs == 2
         assert agent.database.commits - commits in (1, 2)

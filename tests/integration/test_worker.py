@@ -8,6 +8,7 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -19,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+from edge_agent.clock import Clock
 from edge_agent.errors import BadDefinition, BadImage, InferenceFailed
 from edge_agent.inference.documents import sha256_of
 from edge_agent.inference.jobs import Job, PlanRef
@@ -26,8 +28,10 @@ from edge_agent.inference.restarts import RestartLimit
 from edge_agent.inference.worker import InferencePool
 from edge_agent.models import AiResult
 from tests import onnx_models as nets
+from tests.waiting import WAIT_S, wait_for
 
-WAIT_S = 60.0
+LONG_S = 3600.0
+"""What no machine is slow enough to let pass."""
 NOW = "2026-11-23T00:00:00.000Z"
 CRITERIA = {"type": "VISUAL", "rule": "class", "accept": ["OK"], "conf_min": 0.8}
 
@@ -115,6 +119,23 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield build
     for line in lines:
         line.pool.close(0.0)
+
+
+class Watch:
+    """The pool's clock: it goes as any, and can be turned on by `LONG_S`."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+        self.clock = Clock(monotonic=lambda: time.monotonic() + self.ahead_s)
+
+    def turn(self, line: Line) -> None:
+        self.ahead_s += LONG_S
+        line.pool.request("verify", folder=str(line.models["bright", "1.0.0"]))  # the pool looks at the clock
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
 
 
 def failure(future: Future[Any]) -> InferenceFailed:
@@ -318,8 +339,10 @@ def test_a_job_past_its_deadline_is_given_up_and_the_others_are_judged(start: St
     assert [ticket.result.exception(WAIT_S) for ticket in others] == [None] * 3
 
 
-def test_past_the_restart_limit_people_go_on_without_ai_until_a_probe_succeeds(start: Start) -> None:
-    line = start(limit=RestartLimit(limit=2, backoff_s=1.0))
+def test_past_the_restart_limit_people_go_on_without_ai_until_a_probe_succeeds(
+    start: Start, watch: Watch
+) -> None:
+    line = start(limit=RestartLimit(limit=2, window_s=LONG_S, backoff_s=LONG_S), clock=watch.clock)
     line.start()
     tickets = [line.pool.submit(line.job(model="endless", deadline_s=0.2)) for _ in range(3)]
     codes = [failure(ticket.result).code_ for ticket in tickets]
@@ -328,6 +351,7 @@ def test_past_the_restart_limit_people_go_on_without_ai_until_a_probe_succeeds(s
     refused = line.pool.submit(line.job())
     assert refused.decoded.done()
     assert failure(refused.result).code_ == "inference-degraded"
+    watch.turn(line)
     assert line.pool.configure(line.models, {}).result(WAIT_S) == ()  # the probe's answer
     state = line.pool.state
     assert state.state == "ok"
@@ -362,16 +386,17 @@ def test_a_process_that_cannot_be_started_degrades(start: Start, tmp_path: Path)
     assert line.pool.state.state == "degraded"
 
 
-def test_a_second_process_comes_with_the_work_and_goes_without(start: Start) -> None:
-    line = start(workers=2, idle_s=0.2)
+def test_a_second_process_comes_with_the_work_and_goes_without(start: Start, watch: Watch) -> None:
+    line = start(workers=2, idle_s=LONG_S, clock=watch.clock)
     line.start()
     first = line.pool.state.pids
-    tickets = [line.pool.submit(line.job(model="endless", deadline_s=WAIT_S))]
+    tickets = [line.pool.submit(line.job(model="endless", deadline_s=3 * LONG_S))]
     tickets += [line.pool.submit(line.job()) for _ in range(6)]
     # the first never ends its job and holds one more: every other verdict comes from the second
     assert [ticket.result.exception(WAIT_S) for ticket in tickets[2:]] == [None] * 5
     [second] = set(line.pool.state.pids) - set(first)
-    psutil.Process(second).wait(WAIT_S)
+    watch.turn(line)
+    wait_for(lambda: second not in line.pool.state.pids)
     assert not tickets[0].result.done()
     assert line.pool.state.restarts == 0
 
