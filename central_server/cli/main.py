@@ -19,6 +19,8 @@ from edge_agent.cli.exits import Exit
 from edge_agent.cli.running import Complaint, run_command, run_program
 from edge_agent.errors import AgentError, BadDefinition
 
+EXPECTED: tuple[type[ServerError | AgentError], ...] = (ServerError, AgentError)
+
 app = typer.Typer(
     name="central-server",
     help="The central server: owns the masters, takes in the records of every device.",
@@ -57,10 +59,10 @@ app.add_typer(state.epoch, name="epoch")
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
-    return run_command(app, "central-server", arguments, complaint_of)
+    return run_command(app, "central-server", arguments, EXPECTED, complaint_of)
 
 
-def complaint_of(error: Exception) -> Complaint | None:
+def complaint_of(error: ServerError | AgentError) -> Complaint:
     """What people are told of an expected failure: every fault with its place."""
     match error:
         case ServerError():
@@ -69,9 +71,8 @@ def complaint_of(error: Exception) -> Complaint | None:
         case BadDefinition():
             problems = [str(problem) for problem in error.problems]
             return Complaint(error.code_, error.detail, error.hint_, error.exit_code, problems)
-        case AgentError():
+        case _:
             return Complaint(error.code_, error.detail, error.hint_, error.exit_code)
-    return None
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -116,15 +115,20 @@ _cookie = APIKeyCookie(
 )
 
 
-def require(roles: frozenset[Role], *, install_token: bool = False) -> Callable[..., Awaitable[Principal]]:
-    """A dependency: the principal, if its role is one of `roles`, else Denied (`role-needed`)."""
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Who may use a route; `principal` is the dependency that lets nobody else in."""
 
-    async def check(
-        request: Request, _b: object = Depends(_bearer), _c: object = Depends(_cookie)
+    roles: frozenset[Role]
+    install_token: bool = False
+
+    async def principal(
+        self, request: Request, _b: object = Depends(_bearer), _c: object = Depends(_cookie)
     ) -> Principal:
+        """Raises Denied (`role-needed`)."""
         principal = principal_of(request)
-        if principal.role not in roles and not (install_token and principal.via == "install"):
-            allowed = sorted(role.value for role in roles)
+        if principal.role not in self.roles and not (self.install_token and principal.via == "install"):
+            allowed = sorted(role.value for role in self.roles)
             raise Denied(
                 f"The role {principal.role.value} may not do this; it needs {' or '.join(allowed)}.",
                 code="role-needed",
@@ -132,9 +136,6 @@ def require(roles: frozenset[Role], *, install_token: bool = False) -> Callable[
                 roles=allowed,
             )
         return principal
-
-    check.roles = roles  # type: ignore[attr-defined]
-    return check
 
 
 async def _services(request: Request) -> Services:
@@ -153,11 +154,11 @@ Has = Annotated[Services, Depends(_services)]
 Language = Annotated[str, Depends(_language)]
 """`ja` or `en`, as Accept-Language asks."""
 HasLogins = Annotated[Logins, Depends(_logins)]
-Anyone = Annotated[Principal, Depends(require(ANYONE))]
-Supervisor = Annotated[Principal, Depends(require(SUPERVISOR))]
-Technician = Annotated[Principal, Depends(require(TECHNICIAN))]
-Senior = Annotated[Principal, Depends(require(SENIOR))]
-Admin = Annotated[Principal, Depends(require(ADMIN, install_token=True))]
+Anyone = Annotated[Principal, Depends(Needs(ANYONE).principal)]
+Supervisor = Annotated[Principal, Depends(Needs(SUPERVISOR).principal)]
+Technician = Annotated[Principal, Depends(Needs(TECHNICIAN).principal)]
+Senior = Annotated[Principal, Depends(Needs(SENIOR).principal)]
+Admin = Annotated[Principal, Depends(Needs(ADMIN, install_token=True).principal)]
 
 
 def person_of(principal: Principal) -> User:

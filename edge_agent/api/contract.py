@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from edge_agent.api.auth import Needs
 from edge_agent.api.problems import MEDIA_TYPE, ProblemDocument
 from edge_agent.models import Role
 
@@ -40,9 +41,9 @@ def with_roles(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
 
 
 def roles_of(route: APIRoute) -> list[str]:
-    """Who may use a route, as its `require` dependency says; nobody named = no login needed."""
-    found = [getattr(part.call, "roles", None) for part in route.dependant.dependencies]
-    return sorted({role.value for roles in found for role in roles or ()})
+    """Who may use a route, as its `Needs` says; nobody named = no login needed."""
+    owners = [getattr(part.call, "__self__", None) for part in route.dependant.dependencies]
+    return sorted({role.value for owner in owners if isinstance(owner, Needs) for role in owner.roles})
 
 
 def role_table(document: dict[str, Any]) -> str:

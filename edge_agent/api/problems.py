@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError, ResponseValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
@@ -160,31 +160,35 @@ def from_http(error: HTTPException, scope: Scope) -> AgentError:
             return AgentError("The agent could not answer this request.")
 
 
+def translated(error: Exception, scope: Scope) -> AgentError:
+    """What the product, the framework or nobody foresaw, in our words."""
+    match error:
+        case AgentError():
+            return error
+        case RequestValidationError():
+            return from_validation(error.errors())
+        case HTTPException():
+            return from_http(error, scope)
+        case _:
+            return AgentError("The agent met an error it did not foresee; it was written to the log.")
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of `app` a problem document."""
 
-    async def ours(request: Request, error: AgentError) -> Response:
-        if error.http_status >= 500:
-            log.warning("%s %s: %s [%s]", request.method, request.url.path, error.detail, error.code_)
-        return problem_response(error, request.headers.get("accept-language", ""))
-
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return await ours(request, from_validation(error.errors()))
-
-    async def framework(request: Request, error: HTTPException) -> Response:
-        return await ours(request, from_http(error, request.scope))
+    async def expected(request: Request, error: Exception) -> Response:
+        ours = translated(error, request.scope)
+        if ours.http_status >= 500:
+            log.warning("%s %s: %s [%s]", request.method, request.url.path, ours.detail, ours.code_)
+        return problem_response(ours, request.headers.get("accept-language", ""))
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        if not isinstance(error, ValidationError | ResponseValidationError):
-            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        else:
-            log.error("%s %s answered a wrong shape", request.method, request.url.path, exc_info=error)
-        wrapped = AgentError("The agent met an error it did not foresee; it was written to the log.")
-        return problem_response(wrapped, request.headers.get("accept-language", ""))
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        ours = translated(error, request.scope)
+        return problem_response(ours, request.headers.get("accept-language", ""))
 
-    app.add_exception_handler(AgentError, ours)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
-    app.add_exception_handler(HTTPException, framework)  # type: ignore[arg-type]
+    for kind in (AgentError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, expected)
     app.add_exception_handler(Exception, unforeseen)
 
 

@@ -83,20 +83,18 @@ app.command()(doctor.version)
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
-    return run_command(app, "edge-agent", arguments, complaint_of)
+    return run_command(app, "edge-agent", arguments, (AgentError,), complaint_of)
 
 
-def complaint_of(error: Exception) -> Complaint | None:
+def complaint_of(error: AgentError) -> Complaint:
     """What people are told of an expected failure: every fault with its place."""
     match error:
         case Refused():
             exit_code, problems = error.exit_status, error.problems
         case BadDefinition():
             exit_code, problems = error.exit_code, [str(problem) for problem in error.problems]
-        case AgentError():
-            exit_code, problems = error.exit_code, []
         case _:
-            return None
+            exit_code, problems = error.exit_code, []
     return Complaint(error.code_, error.detail, error.hint_, exit_code, problems)
 
 

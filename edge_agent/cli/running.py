@@ -11,12 +11,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import typer
 from typer.exceptions import TyperException
 
 from edge_agent.cli.exits import Exit
 from edge_agent.cli.output import complain
+
+Expected = TypeVar("Expected", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,10 @@ def run_command(
     app: typer.Typer,
     program: str,
     arguments: list[str],
-    complaint_of: Callable[[Exception], Complaint | None],
+    expected: tuple[type[Expected], ...],
+    complaint_of: Callable[[Expected], Complaint],
 ) -> int:
-    """Runs one command; its exit code. What `complaint_of` knows nothing of is raised."""
+    """Runs one command; its exit code. What is not `expected` is raised."""
     as_json = "--json" in arguments
     try:
         result = app(args=arguments, prog_name=program, standalone_mode=False)
@@ -47,9 +51,8 @@ def run_command(
         result = Exit.INTERRUPTED
     except SystemExit:  # so typer ends when whoever read standard output has seen enough
         return Exit.DONE
-    except Exception as error:
-        if (told := complaint_of(error)) is None:
-            raise
+    except expected as error:
+        told = complaint_of(error)
         complain(told.code, told.detail, told.hint, told.problems, as_json=as_json)
         return told.exit_code
     if result == Exit.INTERRUPTED:
@@ -66,7 +69,7 @@ def run_program(run: Callable[[list[str]], int], hint: str) -> None:
     except BrokenPipeError:  # whoever read us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = Exit.DONE
-    except Exception as error:
+    except Exception as error:  # the outermost boundary: nobody above could say what happened
         logging.basicConfig(stream=sys.stderr, force=True)
         logging.getLogger(__name__).exception("unforeseen")
         complain("internal", f"An error nobody foresaw ({error!r}).", hint)

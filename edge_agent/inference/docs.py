@@ -76,7 +76,7 @@ def _about(variant: type[Parameters]) -> str:
     return " ".join((variant.__doc__ or "").split())
 
 
-def _type(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:  # noqa: PLR0911 (one return per form)
+def _type(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """The JSON type with its limits, in words."""
     if "$ref" in field:
         return _object(schema["$defs"][field["$ref"].rsplit("/", 1)[-1]], schema)

@@ -83,9 +83,7 @@ def judge(criteria: Criteria, evidence: Evidence, context: RunContext, quality_m
     return verdict
 
 
-def _by_rule(  # noqa: PLR0911 (one return per rule)
-    criteria: Criteria, evidence: Evidence, context: RunContext
-) -> Verdict:
+def _by_rule(criteria: Criteria, evidence: Evidence, context: RunContext) -> Verdict:
     match criteria, evidence:
         case AnomalyRule(), Evidence(score=float(score)):
             return _worst(_band(criteria.score, score, "score"), _anomalous_area(criteria, evidence))

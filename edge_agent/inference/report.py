@@ -40,7 +40,7 @@ _LISTS = {
 }
 
 
-def unsound(value: Any) -> str:  # noqa: PLR0911 (one return per kind)
+def unsound(value: Any) -> str:
     """Why a step's output must not be used: "not-finite", "out-of-range", or "" when it may."""
     match value:
         case Frame(to_original=matrix):
@@ -69,7 +69,7 @@ def _off_scale(fraction: float) -> str:
     return "" if -_TOLERANCE <= fraction <= 1 + _TOLERANCE else "out-of-range"
 
 
-def summary(kind: Kind, value: Any) -> Any:  # noqa: PLR0911 (one return per kind)
+def summary(kind: Kind, value: Any) -> Any:
     """One output as a small JSON value."""
     match kind, value:
         case Kind.IMAGE, Frame(pixels=pixels):

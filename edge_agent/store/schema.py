@@ -14,10 +14,15 @@ import sqlite3
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.clock import Clock
 from edge_agent.errors import Damaged, Unavailable
 from edge_agent.store.database import Database, Identity, connect_writer, mapped_errors
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database as UtilsDatabase
+    from sqlite_utils.migrations import Migrations
 
 MIGRATION_SET = "edge"
 UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -131,11 +136,11 @@ def _apply(connection: sqlite3.Connection, pending: dict[str, str]) -> None:
     todo.apply(UtilsDatabase(connection))
 
 
-def _register(todo: object, name: str, sql: str) -> None:
-    @todo(name=name)  # type: ignore[operator,untyped-decorator]
-    def run(db: object) -> None:
+def _register(todo: Migrations, name: str, sql: str) -> None:
+    @todo(name=name)
+    def run(db: UtilsDatabase) -> None:
         for statement in statements(sql):
-            db.execute(statement)  # type: ignore[attr-defined]
+            db.execute(statement)
 
 
 def statements(sql: str) -> list[str]:

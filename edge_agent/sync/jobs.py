@@ -168,7 +168,7 @@ class Jobs:
         except AgentError as error:
             told = JobError(error.code_, error.detail, error.hint_, error.exit_code)
             self._end(job_id, JobPhase.FAILED, error=told)
-        except Exception as error:
+        except Exception as error:  # the outermost boundary of its thread: whoever waits must see it end
             log.exception("unforeseen in a sync job")
             told = JobError("internal", f"An error nobody foresaw ({error!r}).", AgentError.hint, 1)
             self._end(job_id, JobPhase.FAILED, error=told)

@@ -51,7 +51,7 @@ class Loop:
     def _worked(self) -> float | None:
         try:
             return self._work()
-        except Exception:
+        except Exception:  # the outermost boundary of its thread: the loop must outlive it
             if not self._closing.is_set():
                 log.exception("%s: an error nobody foresaw", self._thread.name)
             return AFTER_A_FAULT_S

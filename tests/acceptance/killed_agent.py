@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
-import edge_agent.inference.workbench  # noqa: F401 - imported once, for all inference processes
 from edge_agent.api.services import Services
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
@@ -36,8 +36,8 @@ from edge_agent.daemon import running_services
 from edge_agent.inference import child, process
 from edge_agent.inspection import intake
 from edge_agent.models import Actor, ImageSource, Role
+from tests.waiting import wait_for
 
-WAIT_S = 120.0
 INSPECTOR = Actor("sato", user_id=1, role=Role.INSPECTOR)
 SETTINGS = {"min_free_bytes": 0, "workers": 1, "review_share": 0.0, "port": 0}
 
@@ -110,21 +110,13 @@ def live(order: dict[str, Any]) -> None:
     with running_services(config, Clock()) as services:
         for step in order["steps"]:
             STEPS[step.pop("do")](services, order, **step)
-        wait_for(lambda: is_done(services, Path(order["hot"])), services)
+        wait_for(lambda: is_done(services, Path(order["hot"])), services.findings)
 
 
 def is_done(services: Services, hot: Path) -> bool:
     with services.database.read() as reader:
         unfinished = reader.execute("SELECT count(*) FROM inspection_images WHERE state = 'inspecting'")
         return not any(hot.iterdir()) and not unfinished.fetchone()[0]
-
-
-def wait_for(condition: Callable[[], bool], services: Services) -> None:
-    deadline = services.clock.monotonic() + WAIT_S
-    pause = threading.Event()
-    while not condition():
-        assert services.clock.monotonic() < deadline, services.findings()
-        pause.wait(0.02)
 
 
 def arm_now(services: Services, order: dict[str, Any]) -> None:
@@ -241,8 +233,8 @@ def fork_agent(order: dict[str, Any], crew: list[Forked]) -> int:
             return forked.adopt() if forked else subprocess.Popen(*arguments, **named)
 
         names = {name: getattr(subprocess, name) for name in ("PIPE", "TimeoutExpired")}
-        setattr(process, "subprocess", SimpleNamespace(Popen=start, **names))  # noqa: B010 - not ours to export
-        live(order)
+        with mock.patch.object(process, "subprocess", SimpleNamespace(Popen=start, **names)):
+            live(order)
     raise AssertionError("unreachable")
 
 
@@ -266,6 +258,7 @@ def answer(document: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    importlib.import_module("edge_agent.inference.workbench")  # once, for all inference processes
     for line in sys.stdin:
         order = json.loads(line)
         crew: list[Forked] = []

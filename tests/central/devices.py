@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from central_server.store.database import Database
+from central_server.store.database import Connection, Database
 from central_server.store.ingest import push
 from edge_agent.clock import Clock
 from sync_protocol.canonical import canonical_row, sha256_hex
@@ -18,6 +20,18 @@ MASTER_IDS = {
     name: f"018f0000-0000-7000-8000-0000000000{number:02d}"
     for number, name in enumerate(("plate", "plate-face", "plate-lamp", "pipe-1"), 10)
 }
+
+
+class _Undone(Exception):
+    """Ends the transaction that is not to come true."""
+
+
+@contextmanager
+def undone(database: Database) -> Iterator[Connection]:
+    """A transaction whose commit does not come."""
+    with suppress(_Undone), database.write() as tx:
+        yield tx
+        raise _Undone
 
 
 class Device:

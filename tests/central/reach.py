@@ -105,7 +105,7 @@ def flipped(request: httpx.Request, through: Through) -> httpx.Response:
 
 def flipped_reply(request: httpx.Request, through: Through) -> httpx.Response:
     answer = through(request)
-    body = bytearray(b"".join(answer.stream))  # type: ignore[arg-type]
+    body = bytearray(b"".join(answer.iter_raw()))
     body[len(body) // 2] ^= 1
     return httpx.Response(
         answer.status_code, headers=dict(answer.headers), stream=httpx.ByteStream(bytes(body))

@@ -27,9 +27,8 @@ def test_one_lost_connection_renews_the_others(url: str) -> None:
 def test_a_batch_is_whole_or_not_at_all(database: Database) -> None:
     with database.write() as tx:
         tx.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY)")
-    with pytest.raises(psycopg.errors.UniqueViolation), database.batch() as tx:  # noqa: PT012 - raised at its end
-        tx.execute("INSERT INTO notes VALUES (1)")
-        tx.execute("INSERT INTO notes VALUES (1)")
+    with pytest.raises(psycopg.errors.UniqueViolation), database.batch() as tx:
+        tx.cursor().executemany("INSERT INTO notes VALUES (%s)", [(1,), (1,)])
     with database.batch() as tx:
         tx.execute("INSERT INTO notes VALUES (2)")
     with database.read() as reader:

@@ -17,7 +17,7 @@ from edge_agent.sync.backoff import BREAKS_AFTER, breaker
 from edge_agent.sync.device import Standing
 from edge_agent.sync.engine import ATTEMPTS_IN_A_PASS, Engine, Memory
 from edge_agent.sync.hello import Hello
-from edge_agent.sync.lane import Kind, LaneState, SyncFailed
+from edge_agent.sync.lane import Kind, Lane, LaneState, SyncFailed
 from edge_agent.sync.push_lane import PushLane
 from tests.store_factory import Store, Ticking
 from tests.sync.reference import EPOCH, ReferenceServer, answers, cut, lost, plain, problem
@@ -66,9 +66,9 @@ class Site:
         )
         self.push = PushLane(store.database, central, store.clock, lambda _kind, _facts: None)
 
-    def engine(self, *lanes: object) -> Engine:
-        chosen: list[object] = list(lanes) or [self.push]
-        return Engine(self.hello, chosen, self.memory, self.store.clock, self.slept.append)  # type: ignore[arg-type]
+    def engine(self, *lanes: Lane) -> Engine:
+        chosen: list[Lane] = list(lanes) or [self.push]
+        return Engine(self.hello, chosen, self.memory, self.store.clock, self.slept.append)
 
     def standing(self) -> Standing:
         with self.store.database.read() as reader:

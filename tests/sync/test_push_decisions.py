@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from random import Random
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ from edge_agent.sync.push import (
 )
 from sync_protocol.canonical import sha256_hex
 from sync_protocol.codes import CODES
-from sync_protocol.messages import MAX_OPS, OpResult, PushOp
+from sync_protocol.messages import MAX_OPS, OpResult, Outcome, PushOp
 
 NOON = 1_795_435_200.0
 
@@ -75,16 +76,16 @@ def test_batch_after_batch_sends_everything_once_and_in_order(ops: list[PushOp],
     assert sent == ops
 
 
-OUTCOMES = st.sampled_from(["applied", "duplicate", "superseded", "deferred", "rejected"])
+OUTCOMES = st.sampled_from(get_args(Outcome))
 
 
 @given(st.lists(OUTCOMES | st.none(), max_size=30), st.booleans(), st.randoms())
 def test_every_answered_entry_has_one_fate_and_the_others_none(
-    outcomes: list[str | None], has_strangers: bool, random: Random
+    outcomes: list[Outcome | None], has_strangers: bool, random: Random
 ) -> None:
     ops = [op(seq) for seq in range(1, len(outcomes) + 1)]
     results = [
-        OpResult(one.op_id, outcome, "c", "d")  # type: ignore[arg-type]
+        OpResult(one.op_id, outcome, "c", "d")
         for one, outcome in zip(ops, outcomes, strict=True)
         if outcome is not None
     ]

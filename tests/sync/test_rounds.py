@@ -670,7 +670,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def killing(database: Database, at: int, *, after: bool) -> None:
+def killing(patch: pytest.MonkeyPatch, database: Database, at: int, *, after: bool) -> None:
     """The `at`-th transaction from now on ends the process, before its commit or right after it."""
     write, count = database.write, 0
 
@@ -685,12 +685,12 @@ def killing(database: Database, at: int, *, after: bool) -> None:
         if count == at:
             raise Killed
 
-    database.write = write_or_die  # type: ignore[method-assign]
+    patch.setattr(database, "write", write_or_die)
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_kill_at_any_commit_leaves_whole_masters(
-    tmp_path: Path, pool: InferencePool, central: FakeCentral, after: bool
+    tmp_path: Path, pool: InferencePool, central: FakeCentral, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     central.rows_per_page = 4
     fill(central, tmp_path / "m")
@@ -698,7 +698,7 @@ def test_a_kill_at_any_commit_leaves_whole_masters(
     kills = 0
     for at in range(1, 20):
         with opened(tmp_path / "data", pool, central) as agent:
-            killing(agent.database, at, after=after)
+            killing(monkeypatch, agent.database, at, after=after)
             try:
                 agent.pass_once()
             except Killed:

@@ -59,13 +59,13 @@ def store(template: Path, tmp_path: Path) -> Iterator[Store]:
     copied.close()
 
 
-def make(store: Store, destination: Path, **options: object) -> BackupReport:
-    return backup(store.database, store.data_dir, destination, app_version="0.1.0", **options)  # type: ignore[arg-type]
+def make(store: Store, destination: Path, **options: Any) -> BackupReport:
+    return backup(store.database, store.data_dir, destination, app_version="0.1.0", **options)
 
 
-def bring_back(source: Path, data_dir: Path, store: Store, **options: object) -> RestoreReport:
-    facts = {"clock": store.clock, "pid": 1, "device_type": "desktop", "app_version": "0.1.0"}
-    return restore(source, data_dir, **facts, **options)  # type: ignore[arg-type]
+def bring_back(source: Path, data_dir: Path, store: Store, **options: Any) -> RestoreReport:
+    facts: dict[str, Any] = {"clock": store.clock, "pid": 1, "device_type": "desktop", "app_version": "0.1.0"}
+    return restore(source, data_dir, **facts, **options)
 
 
 def reopened(data_dir: Path) -> Store:

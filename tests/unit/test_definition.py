@@ -97,11 +97,11 @@ def test_the_identity_is_that_of_the_content_not_of_the_spelling() -> None:
 
 
 def test_a_plan_cannot_be_changed() -> None:
-    plan = compiled(GOOD)
+    plan: Any = compiled(GOOD)
     with pytest.raises(FrozenInstanceError):
-        plan.code = "other"  # type: ignore[misc]
+        plan.code = "other"
     with pytest.raises(TypeError):
-        plan.outputs["verdict"] = Source(None, "image")  # type: ignore[index]
+        plan.outputs["verdict"] = Source(None, "image")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,8 @@ WELL = Facts(
 )
 
 
-def codes(**changes: object) -> list[str]:
-    return [one.code for one in findings(replace(WELL, **changes))]  # type: ignore[arg-type]
+def codes(**changes: Any) -> list[str]:
+    return [one.code for one in findings(replace(WELL, **changes))]
 
 
 def test_a_healthy_installation_gives_nothing() -> None:
@@ -70,9 +71,9 @@ def test_unknown_facts_are_no_alarm() -> None:
         ({"oldest_unsynced_at": to_rfc3339(NOON - DAY - 1)}, "sync-behind"),
     ],
 )
-def test_each_fact_gives_its_finding(changes: dict[str, object], code: str) -> None:
+def test_each_fact_gives_its_finding(changes: dict[str, Any], code: str) -> None:
     assert codes(**changes) == [code]
-    [one] = findings(replace(WELL, **changes))  # type: ignore[arg-type]
+    [one] = findings(replace(WELL, **changes))
     assert one.message
     assert one.hint.endswith((".", "mended."))
 
@@ -89,7 +90,7 @@ def test_each_fact_gives_its_finding(changes: dict[str, object], code: str) -> N
         {"sqlite_version": (3, 50, 7)},
     ],
 )
-def test_what_is_no_trouble_gives_nothing(changes: dict[str, object]) -> None:
+def test_what_is_no_trouble_gives_nothing(changes: dict[str, Any]) -> None:
     assert codes(**changes) == []
 
 

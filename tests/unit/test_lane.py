@@ -198,11 +198,18 @@ def test_a_job_that_is_not_json_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    [b"", b"{}\n", b"[]\n", b"hello\n", b'{"event":"result","id":"1"}\n', b'{"event":"result","id":1}'],
+    ("line", "why"),
+    [
+        (b"", "cut off"),
+        (b"{}\n", "not an event"),
+        (b"[]\n", "not a JSON object"),
+        (b"hello\n", "unexpected character"),
+        (b'{"event":"result","id":"1"}\n', "not an event"),
+        (b'{"event":"result","id":1}', "cut off"),
+    ],
 )
-def test_nonsense_is_no_event(line: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (json has its own messages)
+def test_nonsense_is_no_event(line: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         decode_event(line)
 
 

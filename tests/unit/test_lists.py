@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,8 +89,8 @@ class Explaining(sqlite3.Connection):
 
     plan: str = ""
 
-    def execute(self, sql: str, parameters: object = (), /) -> sqlite3.Cursor:
-        rows = super().execute(f"EXPLAIN QUERY PLAN {sql}", parameters)  # type: ignore[arg-type]
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        rows = super().execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
         self.plan = "\n".join(row[3] for row in rows)
         return super().execute("SELECT 1 WHERE 0")
 

@@ -309,7 +309,10 @@ def test_the_same_image_and_plan_give_the_same_document(found: list[tuple[str, f
     first = ran(plan, FORBID, model, monotonic=ticking(0.001))
     again = ran(plan, FORBID, model, monotonic=ticking(0.002))
     assert without_ms(first) == without_ms(again)
-    assert np.array_equal(first.pictures().overlay, again.pictures().overlay)  # type: ignore[arg-type]
+    one, other = first.pictures().overlay, again.pictures().overlay
+    assert one is not None
+    assert other is not None
+    assert np.array_equal(one, other)
 
 
 def test_real_steps_repeat_themselves_exactly() -> None:

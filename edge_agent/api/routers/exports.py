@@ -12,7 +12,7 @@ import io
 import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
@@ -35,7 +35,9 @@ from edge_agent.store.sessions import HistoryFilter, SessionSummary
 router = APIRouter(prefix="/exports", tags=["exports"])
 PAGE = 500
 MAX_PRINTED = 1000
-PDF = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
+PDF: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
+}
 HEADINGS = {
     "en": (
         "Session",
@@ -94,7 +96,7 @@ def export_sessions(_who: Supervisor, has: Has, wanted: Wanted, language: Langua
     )
 
 
-@router.get("/sessions.pdf", response_class=Response, responses=PDF)  # type: ignore[arg-type]
+@router.get("/sessions.pdf", response_class=Response, responses=PDF)
 def print_sessions(who: Supervisor, has: Has, wanted: Wanted, language: Language) -> Response:
     """The sessions the filters name as a document to print, newest first; at most 1,000."""
     from edge_agent.paper.history import history_pdf
@@ -111,7 +113,7 @@ def print_sessions(who: Supervisor, has: Has, wanted: Wanted, language: Language
     return _pdf(history_pdf(found, wanted, words, printed), "sessions.pdf")
 
 
-@router.get("/sessions/{session_id}.pdf", response_class=Response, responses=PDF)  # type: ignore[arg-type]
+@router.get("/sessions/{session_id}.pdf", response_class=Response, responses=PDF)
 def print_session(session_id: Id, who: Supervisor, has: Has, language: Language) -> Response:
     """Everything recorded about one session as a document to print: pictures, verdicts, versions, audit."""
     from edge_agent.paper.session import session_pdf
