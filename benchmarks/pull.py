@@ -117,9 +117,5 @@ def written_alone(source: Database, path: Path) -> float:
         start = perf_counter()
         with database.write(local=False) as tx:
             for table, found in rows:
-                place = table.columns.index(table.key)
-                pulled.put(tx, table, ((*values, 0) for values, _ in found))
-                pulled.remember(
-                    tx, table, ((values[place], 0, str(sha256), None) for values, sha256 in found)
-                )
+                pulled.put(tx, table, ((*values, 0, sha256) for values, sha256 in found))
         return perf_counter() - start

@@ -27,7 +27,8 @@ CREATE TABLE users (
     updated_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     server_id     TEXT NOT NULL UNIQUE,             -- UUID: the person's identity on the wire
     is_active     INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    row_version   INTEGER NOT NULL DEFAULT 0        -- server order; 0 = never seen by a server
+    row_version   INTEGER NOT NULL DEFAULT 0,       -- server order; 0 = never seen by a server
+    row_sha256    TEXT                              -- of the canonical JSON as it last came; NULL = not the server's
 ) STRICT;
 
 -- A login that is still good. The token itself is never stored.
@@ -51,7 +52,8 @@ CREATE TABLE inspection_targets_master (
     updated_at    TEXT NOT NULL,
     created_by    TEXT,                             -- users.server_id
     is_active     INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    row_version   INTEGER NOT NULL DEFAULT 0
+    row_version   INTEGER NOT NULL DEFAULT 0,
+    row_sha256    TEXT
 ) STRICT;
 CREATE INDEX idx_inspection_targets_product_code ON inspection_targets_master (product_code);
 
@@ -69,7 +71,8 @@ CREATE TABLE pipelines (
     updated_at         TEXT NOT NULL,
     created_by         TEXT,
     is_active          INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    row_version        INTEGER NOT NULL DEFAULT 0
+    row_version        INTEGER NOT NULL DEFAULT 0,
+    row_sha256         TEXT
 ) STRICT;
 CREATE INDEX idx_pipelines_name ON pipelines (name);
 
@@ -89,6 +92,7 @@ CREATE TABLE inspection_items_master (
     updated_at      TEXT NOT NULL,
     is_active       INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
     row_version     INTEGER NOT NULL DEFAULT 0,
+    row_sha256      TEXT,
     UNIQUE (target_id, item_code)
 ) STRICT;
 CREATE INDEX idx_inspection_items_target_sequence ON inspection_items_master (target_id, order_sequence);
@@ -542,13 +546,14 @@ CREATE TABLE pull_pages (
     UNIQUE (space, from_cursor)
 ) STRICT;
 
--- A row as it last came from the server: what a digest is made of, and what tells an edited copy.
+-- A row of the server that no table here has every column of, whole as it last came. Rows that have a table of their
+-- own keep the checksum they came with there (row_sha256): what a digest is made of, and what tells an edited copy.
 CREATE TABLE pulled_rows (
     table_name TEXT NOT NULL,
     row_id     TEXT NOT NULL,
     version    INTEGER NOT NULL,
-    sha256     TEXT NOT NULL,                       -- of the row's canonical JSON
-    data       TEXT,                                -- that JSON, where no table here has every column of it
+    sha256     TEXT NOT NULL,                       -- of data
+    data       TEXT NOT NULL,                       -- canonical JSON
     PRIMARY KEY (table_name, row_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -563,7 +568,8 @@ CREATE TABLE central_decisions (
     decided_by   TEXT NOT NULL,                     -- users.server_id
     decided_at   TEXT NOT NULL,
     version      INTEGER NOT NULL,                  -- 1, 2, ... of its session or item
-    row_version  INTEGER NOT NULL DEFAULT 0
+    row_version  INTEGER NOT NULL DEFAULT 0,
+    row_sha256   TEXT
 ) STRICT;
 CREATE INDEX idx_central_decisions_session ON central_decisions (session_id, version);
 

@@ -20,7 +20,9 @@ TEXT_OR_NONE: tuple[type, ...] = (str, type(None))
 @dataclass(frozen=True, slots=True)
 class PulledTable:
     """`kinds`: wire column → the types its values may have. `unique`: what no two rows share, besides the id.
-    `is_kept_whole`: no table of the device has all these columns, it keeps the wire row as it came."""
+    `is_kept_whole`: no table of the device has all these columns, it keeps the wire row as it came. `later`: columns
+    that schema version 1 did not have, oldest first; an older server's row is without the last of them, which means
+    None."""
 
     name: str
     space: str
@@ -28,10 +30,17 @@ class PulledTable:
     key: str = "id"
     unique: tuple[tuple[str, ...], ...] = ()
     is_kept_whole: bool = False
+    later: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(self.kinds)
+
+    @property
+    def forms(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of every version, the newest first."""
+        counts = range(len(self.later), -1, -1)
+        return tuple(tuple(n for n in self.kinds if n not in self.later[count:]) for count in counts)
 
 
 USERS = PulledTable(

@@ -32,14 +32,14 @@ from edge_agent.masters.packages import (
     placed,
     workspace,
 )
-from edge_agent.masters.round import Round, Row
+from edge_agent.masters.round import Round, Row, by_column, sha256_of
 from edge_agent.masters.supplies import Files, Supplies, Wanted, wire_rows
 from edge_agent.masters.verify import Arrived, ItemKind, check_arrived
 from edge_agent.models import ModelPackage
 from edge_agent.store import audit, pulled, users
 from edge_agent.store import masters as store
 from edge_agent.store.database import Database
-from sync_protocol.canonical import canonical_row, sha256_hex
+from sync_protocol.canonical import canonical_row
 from sync_protocol.tables import (
     ASSETS,
     ITEMS,
@@ -126,20 +126,21 @@ class Arrivals:
         rows, gone = made.puts[table.name], set(made.tombstones[table.name])
         if made.is_full:
             gone |= pulled.pulled_ids(tx, table) - rows.keys()
-        if rows and not table.is_kept_whole:
+        if table.is_kept_whole:
+            pulled.keep_whole(tx, table, _whole(table, rows))
+        elif rows:
             self._put(tx, table, rows)
         if table is USERS:
             for server_id in gone:
                 users.end_logins(tx, server_id)
         pulled.forget(tx, table, gone)
-        pulled.remember(tx, table, (row[:4] for row in rows.values()))
 
     def _put(self, tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> None:
         if not pulled.is_bare(tx, table):
             self._note_edits(tx, table, rows)
             self._make_way(tx, table, rows)
         try:
-            pulled.put(tx, table, ((*row.values, row.version) for row in rows.values()))
+            pulled.put(tx, table, rows.values())
         except sqlite3.IntegrityError as error:
             raise BadDefinition(
                 "the server's rows cannot be held here", _refused_rows(tx, table, rows)
@@ -147,25 +148,22 @@ class Arrivals:
 
     def _note_edits(self, tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> None:
         """What of the rows here was changed or made here goes to conflict_log; changed people log in anew."""
-        columns, key = table.columns, table.columns.index(table.key)
+        key, width = table.columns.index(table.key), len(table.columns)
         for values, came_as in list(pulled.present(tx, table, list(rows))):
-            row = rows[values[key]]
-            if values == row.values:
+            row_id, row = values[key], rows[values[key]]
+            if values == row[:width]:
                 continue
-            local, server = (
-                dict(zip(columns, values, strict=True)),
-                dict(zip(columns, row.values, strict=True)),
-            )
+            local, server = by_column(table, values), by_column(table, row)
             if table is USERS and any(local[name] != server[name] for name in _LOGIN):
-                users.end_logins(tx, row.id)
-            if not _says_the_same(local, server) and came_as != sha256_hex(canonical_row(local)):
-                self._conflict(tx, table, row.id, local, server, "edited-here" if came_as else "made-here")
+                users.end_logins(tx, row_id)
+            if not _says_the_same(local, server) and came_as != sha256_of(table, local, came_as):
+                self._conflict(tx, table, row_id, local, server, "edited-here" if came_as else "made-here")
 
     def _make_way(self, tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> None:
         """Rows that hold a name which another row of the round has: renamed, and out of use unless they come too."""
         for names in table.unique:
             places = [table.columns.index(name) for name in names]
-            owners = {tuple(row.values[place] for place in places): row.id for row in rows.values()}
+            owners = {tuple(row[place] for place in places): row_id for row_id, row in rows.items()}
             wanted = [values for values in owners if None not in values]
             others = [
                 (row_id, owners[values])
@@ -181,8 +179,7 @@ class Arrivals:
         self, tx: sqlite3.Connection, table: PulledTable, row_id: str, owner: Row, only_its_email: bool
     ) -> None:
         [(values, _)] = pulled.present(tx, table, [row_id])
-        local = dict(zip(table.columns, values, strict=True))
-        server = dict(zip(table.columns, owner.values, strict=True))
+        local, server = by_column(table, values), by_column(table, owner)
         self._conflict(tx, table, row_id, local, server, "name-taken")
         if not only_its_email:
             pulled.forget(tx, table, [row_id])
@@ -243,8 +240,14 @@ def _choices(packages: Iterable[ModelPackage]) -> set[tuple[str, str, bool]]:
 
 
 def _refused_rows(tx: sqlite3.Connection, table: PulledTable, rows: Mapping[str, Row]) -> list[Problem]:
-    whys = ((row, pulled.why_refused(tx, table, (*row.values, row.version))) for row in rows.values())
-    return [Problem(f"{table.name}/{row.id}", "", "row-invalid", why) for row, why in whys if why]
+    whys = ((row_id, pulled.why_refused(tx, table, row)) for row_id, row in rows.items())
+    return [Problem(f"{table.name}/{row_id}", "", "row-invalid", why) for row_id, why in whys if why]
+
+
+def _whole(table: PulledTable, rows: Mapping[str, Row]) -> Iterator[tuple[str, int, str, str]]:
+    """(id, version, sha256, canonical JSON)."""
+    for row_id, row in rows.items():
+        yield row_id, row[-2], row[-1], canonical_row(by_column(table, row)).decode()
 
 
 def _active_items(made: Round) -> dict[ItemKind, list[str]]:

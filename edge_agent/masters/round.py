@@ -6,24 +6,20 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from edge_agent.errors import Problem
+from sync_protocol.canonical import canonical_row, sha256_hex
 from sync_protocol.tables import PulledTable
 
+Row = tuple[Any, ...]
+"""As it is written: the table's columns in order, then the row's version and the sha256 of the JSON it came as.
 
-class Row(NamedTuple):
-    """`values` in the order of the table's columns; `data`, of a table that is kept whole, the canonical JSON they
-    were read from."""
-
-    id: str
-    version: int
-    sha256: str
-    data: str | None
-    values: tuple[Any, ...]
+A plain tuple, because there are tens of thousands at once: of texts and numbers alone, they cost the garbage
+collector nothing."""
 
 
 @dataclass(slots=True)
@@ -53,13 +49,27 @@ class Round:
 
     def rows(self, table: PulledTable) -> Iterator[dict[str, Any]]:
         """The rows put, by column."""
-        columns = table.columns
-        return (dict(zip(columns, row.values, strict=True)) for row in self.puts[table.name].values())
+        return (by_column(table, row) for row in self.puts[table.name].values())
 
     def ids_by(self, table: PulledTable, *columns: str) -> dict[tuple[Any, ...], list[str]]:
         """The rows put, grouped by what they have in these columns (two or more)."""
         values_of = itemgetter(*(table.columns.index(name) for name in columns))
         found: dict[tuple[Any, ...], list[str]] = {}
-        for row in self.puts[table.name].values():
-            found.setdefault(values_of(row.values), []).append(row.id)
+        for row_id, row in self.puts[table.name].items():
+            found.setdefault(values_of(row), []).append(row_id)
         return found
+
+
+def by_column(table: PulledTable, row: Row) -> dict[str, Any]:
+    """The wire row, without version and checksum."""
+    return dict(zip(table.columns, row, strict=False))
+
+
+def sha256_of(table: PulledTable, row: Mapping[str, Any], came_as: str | None) -> str:
+    """Of the wire row's canonical JSON: in the form of the version it came in, else of the newest."""
+    sums = [
+        sha256_hex(canonical_row({name: row[name] for name in form}))
+        for form in table.forms
+        if all(row[name] is None for name in row.keys() - {*form})
+    ]
+    return came_as if came_as in sums else sums[0]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from edge_agent.store.database import placeholders
 from sync_protocol.tables import PulledTable
 
 
@@ -113,27 +114,26 @@ def defer_references(tx: sqlite3.Connection) -> None:
 
 
 def put(tx: sqlite3.Connection, table: PulledTable, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Writes rows (the wire columns in order, then the version) into the table of that name.
+    """Writes rows (the wire columns in order, then version and sha256) into the table of that name.
 
     Raises sqlite3.IntegrityError when the table cannot hold one of them.
     """
-    tx.executemany(_put_sql(table), rows)
+    tx.executemany(_put_sql(table, is_bare(tx, table)), rows)
 
 
-def _put_sql(table: PulledTable) -> str:
-    names = [*table.columns, "row_version"]
+def _put_sql(table: PulledTable, nothing_is_there: bool) -> str:
+    """Where nothing is there a plain INSERT does the same, in three quarters of the time."""
+    names = [*table.columns, "row_version", "row_sha256"]
+    insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({placeholders(names)})"
     sets = ", ".join(f"{name} = excluded.{name}" for name in names if name != table.key)
-    return (
-        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT ({table.key}) DO UPDATE SET {sets}"
-    )
+    return insert if nothing_is_there else f"{insert} ON CONFLICT ({table.key}) DO UPDATE SET {sets}"
 
 
 def why_refused(tx: sqlite3.Connection, table: PulledTable, row: tuple[Any, ...]) -> str | None:
     """What the table has against one row; the row is not kept."""
     tx.execute("SAVEPOINT one_row")
     try:
-        tx.execute(_put_sql(table), row)
+        tx.execute(_put_sql(table, nothing_is_there=False), row)
         return None
     except sqlite3.IntegrityError as error:
         return str(error)
@@ -142,10 +142,8 @@ def why_refused(tx: sqlite3.Connection, table: PulledTable, row: tuple[Any, ...]
         tx.execute("RELEASE one_row")
 
 
-def remember(
-    tx: sqlite3.Connection, table: PulledTable, rows: Iterable[tuple[str, int, str, str | None]]
-) -> None:
-    """Keeps (id, version, sha256, data) of each row as it came."""
+def keep_whole(tx: sqlite3.Connection, table: PulledTable, rows: Iterable[tuple[str, int, str, str]]) -> None:
+    """Keeps (id, version, sha256, data) of rows of a table that is kept whole."""
     tx.executemany(
         """INSERT INTO pulled_rows (table_name, row_id, version, sha256, data) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (table_name, row_id)
@@ -156,25 +154,25 @@ def remember(
 
 def forget(tx: sqlite3.Connection, table: PulledTable, ids: Iterable[str]) -> None:
     """The server no longer has these rows: they are out of use here, and no longer compared."""
-    found = list(ids)
     if table.name == "central_decisions":
-        tx.executemany("DELETE FROM central_decisions WHERE id = ?", ((one,) for one in found))
-    elif not table.is_kept_whole:
-        sql = f"UPDATE {table.name} SET is_active = 0 WHERE {table.key} = ?"
-        tx.executemany(sql, ((one,) for one in found))
-    sql = "DELETE FROM pulled_rows WHERE table_name = ? AND row_id = ?"
-    tx.executemany(sql, ((table.name, one) for one in found))
+        sql = "DELETE FROM central_decisions WHERE id = ?"
+    elif table.is_kept_whole:
+        sql = f"DELETE FROM pulled_rows WHERE table_name = '{table.name}' AND row_id = ?"
+    else:
+        sql = f"UPDATE {table.name} SET is_active = 0, row_sha256 = NULL WHERE {table.key} = ?"
+    tx.executemany(sql, ((one,) for one in ids))
 
 
 def pulled_ids(reader: sqlite3.Connection, table: PulledTable) -> set[str]:
-    sql = "SELECT row_id FROM pulled_rows WHERE table_name = ?"
-    return {row[0] for row in reader.execute(sql, (table.name,))}
+    return {row_id for row_id, _ in pulled_sha256s(reader, table)}
 
 
 def pulled_sha256s(reader: sqlite3.Connection, table: PulledTable) -> Iterator[tuple[str, str]]:
     """(id, sha256) of every row as it came."""
-    sql = "SELECT row_id, sha256 FROM pulled_rows WHERE table_name = ?"
-    return ((row[0], row[1]) for row in reader.execute(sql, (table.name,)))
+    sql = f"SELECT {table.key}, row_sha256 FROM {table.name} WHERE row_sha256 IS NOT NULL"
+    if table.is_kept_whole:
+        sql = f"SELECT row_id, sha256 FROM pulled_rows WHERE table_name = '{table.name}'"
+    return ((row[0], row[1]) for row in reader.execute(sql))
 
 
 def pulled_data(reader: sqlite3.Connection, table: PulledTable) -> dict[str, dict[str, Any]]:
@@ -188,17 +186,14 @@ def present(
 ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
     """The rows as they stand here (wire columns in order) and the sha256 each came with, None if it never did.
 
-    `ids` None: every row that came from the server, also those that are gone are left out.
+    `ids` None: every row that came from the server and is not gone there.
     """
-    names = ", ".join(f"t.{name}" for name in table.columns)
-    join = f"""FROM {table.name} t {"" if ids is None else "LEFT"} JOIN pulled_rows p
-               ON p.table_name = '{table.name}' AND p.row_id = t.{table.key}"""
-    where = "" if ids is None else f"WHERE t.{table.key} IN (SELECT value FROM json_each(?))"
+    where = "row_sha256 IS NOT NULL" if ids is None else f"{table.key} IN (SELECT value FROM json_each(?))"
     args = () if ids is None else (json.dumps(list(ids)),)
     rows = reader.cursor()
     rows.row_factory = None
-    for row in rows.execute(f"SELECT {names}, p.sha256 {join} {where}", args):
-        yield row[:-1], row[-1]
+    sql = f"SELECT {', '.join(table.columns)}, row_sha256 FROM {table.name} WHERE {where}"
+    return ((row[:-1], row[-1]) for row in rows.execute(sql, args))
 
 
 def is_bare(reader: sqlite3.Connection, table: PulledTable) -> bool:

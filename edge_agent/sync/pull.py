@@ -7,8 +7,9 @@ Rules of this file:
   its versions rise strictly within its bounds.
 - A round is the pages from one cursor to where the server had no more. A row counts as it came last, so what was
   wrong in an earlier version and mended in a later one never matters.
-- A row is taken only with exactly the columns this version knows, each of its kind: a row half understood would be
-  a row half applied. What a newer server says more is a problem that stops the cursor, never a guess.
+- A row is taken only with exactly the columns of this version or an older one, each of its kind: a row half understood
+  would be a row half applied. What a newer server says more is a problem that stops the cursor, never a guess; what
+  an older one cannot say yet is None.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class _Table:
     def __init__(self, table: PulledTable) -> None:
         self.puts: dict[str, Row] = {}
         self.tombstones: dict[str, int] = {}
-        self._table, self._columns = table, table.columns
+        self._table, self._columns, self._forms = table, table.columns, table.forms
         self._key = self._columns.index(table.key)
         self._signatures: set[tuple[type, ...]] = set()
         """The combinations of types seen to be right, so that most rows cost one look."""
@@ -119,22 +120,27 @@ class _Table:
             row = orjson.loads(change.data)
         except orjson.JSONDecodeError:
             row = None
-        if type(row) is dict and tuple(row) == self._columns:
-            values = tuple(row.values())
-            if self._is_right(row, values) and values[self._key] == change.id:
-                data = change.data if self._table.is_kept_whole else None
-                self.puts[change.id] = Row(values[self._key], change.version, change.sha256, data, values)
-                return []
+        if type(row) is dict and (values := self._values(row)) and values[self._key] == change.id:
+            self.puts[change.id] = (*values, change.version, change.sha256)
+            return []
         self.puts.pop(change.id, None)
         return list(row_problems(self._table, change.id, row))
 
-    def _is_right(self, row: Mapping[str, Any], values: tuple[Any, ...]) -> bool:
+    def _values(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        """In the order of the columns; none where the row is not right."""
+        names = tuple(row)
+        if names == self._columns:
+            values = tuple(row.values())
+        elif names in self._forms:
+            values = tuple(map(row.get, self._columns))
+        else:
+            return ()
         signature = tuple(map(type, values))
         if signature not in self._signatures:
             if any(_wrong_kinds(self._table, row)):
-                return False
+                return ()
             self._signatures.add(signature)
-        return True
+        return values
 
 
 def assemble(pages: Iterable[Page], place: Place) -> Round:
@@ -160,14 +166,14 @@ def row_problems(table: PulledTable, row_id: str, row: Any) -> Iterator[Problem]
         return
     for name in row.keys() - table.kinds.keys():
         yield _problem(table.name, row_id, "schema-newer", f"there is no column {name} here", name)
-    for name in table.kinds.keys() - row.keys():
+    for name in table.kinds.keys() - row.keys() - {*table.later}:
         yield _problem(table.name, row_id, "schema-older", f"the server's row has no {name}", name)
     for name in _wrong_kinds(table, row):
         yield _problem(table.name, row_id, "row-invalid", "the value is of another kind", name)
     if row.get(table.key, row_id) != row_id:
         yield _problem(table.name, row_id, "row-invalid", "it is the row of another id", table.key)
-    if row.keys() == table.kinds.keys() and tuple(row) != table.columns:
-        yield _problem(table.name, row_id, "row-invalid", "it is not canonical JSON")
+    if {*table.forms[-1]} <= row.keys() <= table.kinds.keys() and tuple(row) not in table.forms:
+        yield _problem(table.name, row_id, "row-invalid", "it is not canonical JSON of any version")
 
 
 def _wrong_kinds(table: PulledTable, row: Mapping[str, Any]) -> Iterator[str]:

@@ -19,11 +19,11 @@ from typing import Any, Protocol
 
 from edge_agent.masters.loading import asset_files
 from edge_agent.masters.packages import file_sha256, is_whole
+from edge_agent.masters.round import by_column, sha256_of
 from edge_agent.masters.verify import uses_of
 from edge_agent.store import digests, masters, pulled
 from edge_agent.store.database import Database
 from edge_agent.store.soundness import FACT_TABLES
-from sync_protocol.canonical import canonical_row, sha256_hex
 from sync_protocol.checksums import Bucket as Sum
 from sync_protocol.checksums import bucket_of, differing, digest
 from sync_protocol.messages import Blob, BucketReply, DigestReply, HaveReply
@@ -291,6 +291,6 @@ def _frozen(
     rows: Iterable[tuple[tuple[Any, ...], str | None]], table: PulledTable
 ) -> Iterator[tuple[str, str]]:
     """(id, sha256) of rows of the server, made anew from what is here."""
-    columns, key = table.columns, table.columns.index(table.key)
-    for values, _ in rows:
-        yield values[key], sha256_hex(canonical_row(dict(zip(columns, values, strict=True))))
+    for values, came_as in rows:
+        row = by_column(table, values)
+        yield row[table.key], sha256_of(table, row, came_as)

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from central_server.objects import object_key
+from edge_agent.store import pulled
 from sync_protocol.canonical import sha256_hex
+from sync_protocol.tables import PULLED
 from tests.simulation.agent import Agent
 
 if TYPE_CHECKING:
@@ -72,9 +74,8 @@ def _acknowledged_is_there(world: World, agent: Agent) -> Iterator[str]:
 
 def _masters_were_the_centres(world: World, agent: Agent) -> Iterator[str]:
     """No unverified byte: every row an agent pulled is one that the centre really had."""
-    for row in agent.rows("SELECT table_name, row_id, sha256 FROM pulled_rows"):
-        if tuple(row) not in world.centre.known:
-            yield f"{agent.name}: {row['table_name']} {row['row_id']} never was at the centre in this form"
+    for table, row_id, _ in _pulled_by(agent) - world.centre.known:
+        yield f"{agent.name}: {table} {row_id} never was at the centre in this form"
 
 
 def _cursors_only_rise(world: World, agent: Agent) -> Iterator[str]:
@@ -162,5 +163,7 @@ def _masters_of(world: World, *, up_to: int = 2**62) -> set[tuple[str, str, str]
 
 
 def _pulled_by(agent: Agent) -> set[tuple[str, str, str]]:
-    rows = agent.rows("SELECT table_name, row_id, sha256 FROM pulled_rows")
-    return {(row["table_name"], row["row_id"], row["sha256"]) for row in rows}
+    with agent.database.snapshot() as reader:
+        return {
+            (name, *row) for name, table in PULLED.items() for row in pulled.pulled_sha256s(reader, table)
+        }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from edge_agent.masters.round import by_column, sha256_of
 from edge_agent.sync.pull import PageRefused, Place, accept_page, assemble
 from sync_protocol.canonical import canonical_row, sha256_hex
 from sync_protocol.messages import Change, Page
+from sync_protocol.tables import PRODUCTS, SPACES
 from tests.sync.fake_central import new_id, product, user
 
 EPOCH, OTHER = new_id(100), new_id(101)
@@ -76,9 +79,7 @@ def test_a_row_counts_as_it_came_last() -> None:
         [page(bad, put(7, product(2)), has_more=True), page(put(8, product(1)), gone, from_cursor=7)], PLACE
     )
     assert round_.problems == []
-    assert {one: row.version for one, row in round_.puts["inspection_targets_master"].items()} == {
-        new_id(1): 8
-    }
+    assert {one: row[-2] for one, row in round_.puts["inspection_targets_master"].items()} == {new_id(1): 8}
     assert round_.tombstones["inspection_targets_master"] == {new_id(2): 9}
     assert not round_.is_full
 
@@ -125,3 +126,23 @@ def test_every_column_of_every_table_is_in_canonical_order() -> None:
 
     for table in PULLED.values():
         assert list(table.columns) == sorted(table.columns), table.name
+
+
+def test_what_an_older_server_cannot_say_yet_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two columns came later, one version each: a row is of one of the three versions, or of none."""
+    table = replace(PRODUCTS, later=("description", "created_by"))
+    monkeypatch.setitem(SPACES["masters"], table.name, table)
+    rows = {number: put(number, product(number)) for number in (6, 7, 8, 9)}
+    for number, lacking in ((7, {"created_by"}), (8, {"description", "created_by"}), (9, {"description"})):
+        known = {name: value for name, value in product(number).items() if name not in lacking}
+        rows[number] = put(number, known)
+    round_ = assemble([page(*rows.values())], PLACE)
+    assert [(one.file, one.code) for one in round_.problems] == [(f"{table.name}/{new_id(9)}", "row-invalid")]
+    assert list(round_.puts[table.name]) == [new_id(6), new_id(7), new_id(8)]
+    for row_id, row in round_.puts[table.name].items():
+        local = by_column(table, row)
+        change = next(one for one in rows.values() if one.id == row_id)
+        assert local.keys() == {*table.columns}
+        assert sha256_of(table, local, row[-1]) == change.sha256
+        assert sha256_of(table, local | {"product_name": "x"}, row[-1]) != change.sha256
+        assert sha256_of(table, local | {"description": "x"}, row[-1]) != change.sha256

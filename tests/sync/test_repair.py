@@ -90,9 +90,8 @@ def test_every_difference_of_masters_is_found_and_mended(filled: Agent) -> None:
     with filled.database.write() as tx:
         tx.execute("UPDATE inspection_targets_master SET product_name = 'x' WHERE id = ?", (new_id(10),))
         tx.execute("DELETE FROM inspection_items_master WHERE id = ?", (new_id(51),))
-        tx.execute("DELETE FROM inspection_items_master WHERE id = ?", (new_id(52),))
-        tx.execute("DELETE FROM pulled_rows WHERE row_id = ?", (new_id(52),))
-        tx.execute("UPDATE pulled_rows SET sha256 = ? WHERE row_id = ?", ("0" * 64, new_id(13)))
+        tx.execute("UPDATE inspection_items_master SET row_sha256 = NULL WHERE id = ?", (new_id(52),))
+        tx.execute("UPDATE inspection_targets_master SET row_sha256 = ? WHERE id = ?", ("0" * 64, new_id(13)))
         tx.execute("UPDATE central_decisions SET reason = 'x'")
     filled.central.plant("inspection_targets_master", product(99))
     del filled.central.changes["masters"]["inspection_items_master", new_id(60)]
@@ -102,7 +101,7 @@ def test_every_difference_of_masters_is_found_and_mended(filled: Agent) -> None:
     deep = compare(filled, deep=True)
     assert set(seen(deep)) == {
         ("inspection_targets_master", "10", "edited-here"),
-        ("inspection_items_master", "51", "edited-here"),
+        ("inspection_items_master", "51", "missing-here"),
         ("inspection_items_master", "52", "missing-here"),
         ("inspection_targets_master", "99", "missing-here"),
         ("inspection_items_master", "60", "missing-there"),

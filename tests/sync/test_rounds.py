@@ -18,6 +18,7 @@ from edge_agent.store.database import Database, insert
 from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.rounds import begin_again, refusals
 from sync_protocol.messages import Page
+from sync_protocol.tables import SPACES
 from tests.bundles import LOOK, pipeline, with_template, write_bundle, write_model
 from tests.sync.conftest import Agent, opened
 from tests.sync.fake_central import (
@@ -534,10 +535,12 @@ def test_what_the_server_deletes_is_out_of_use_here(agent: Agent, tmp_path: Path
     assert agent.one("model_packages", "is_active") == (0,)
     assert agent.rows("login_tokens") == []
     assert agent.masters.running.pipelines == {}
-    assert [row[:2] for row in agent.rows("pulled_rows")] == [
-        ("assets", new_id(3)),
-        ("inspection_targets_master", new_id(5)),
-    ]
+    with agent.database.read() as reader:
+        kept = {name: pulled.pulled_ids(reader, table) for name, table in SPACES["masters"].items()}
+    assert {name: ids for name, ids in kept.items() if ids} == {
+        "assets": {new_id(3)},
+        "inspection_targets_master": {new_id(5)},
+    }
 
 
 def test_a_model_that_a_pipeline_needs_cannot_be_taken_away(agent: Agent, tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_an_image_of_no_item_of_its_session_is_found(store: Store) -> None:
     with store.database.write() as tx:
         tx.execute(
             "INSERT INTO inspection_items_master SELECT 'plate-back', target_id, 'back', item_name, "
-            "inspection_type, ai_enabled, pipeline_id, criteria, 3, required, created_at, updated_at, 1, 0 "
+            "inspection_type, ai_enabled, pipeline_id, criteria, 3, required, created_at, updated_at, 1, 0, NULL "
             "FROM inspection_items_master LIMIT 1"
         )
     image = store.add_image(store.add_session(), "plate-back", state="captured")

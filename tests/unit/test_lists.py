@@ -35,7 +35,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with made.database.write(local=False) as tx:
         tx.execute(
             "INSERT INTO inspection_targets_master SELECT 'disc', 'DISC', product_name, version, description, "
-            "created_at, updated_at, created_by, is_active, row_version FROM inspection_targets_master"
+            "created_at, updated_at, created_by, is_active, row_version, row_sha256 "
+            "FROM inspection_targets_master"
         )
     facts = list(product(("plate", "disc"), (1, None), STATUSES, INSTANTS)) * 2
     for of_product, user_id, status, started_at in facts:

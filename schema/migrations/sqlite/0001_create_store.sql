@@ -10,7 +10,8 @@ CREATE TABLE users (
     updated_at    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     server_id     TEXT NOT NULL UNIQUE,
     is_active     INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    row_version   INTEGER NOT NULL DEFAULT 0
+    row_version   INTEGER NOT NULL DEFAULT 0,
+    row_sha256    TEXT
 ) STRICT;
 CREATE TABLE login_tokens (
     token_sha256  TEXT PRIMARY KEY,
@@ -28,7 +29,8 @@ CREATE TABLE inspection_targets_master (
     updated_at    TEXT NOT NULL,
     created_by    TEXT,
     is_active     INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    row_version   INTEGER NOT NULL DEFAULT 0
+    row_version   INTEGER NOT NULL DEFAULT 0,
+    row_sha256    TEXT
 ) STRICT;
 CREATE INDEX idx_inspection_targets_product_code ON inspection_targets_master (product_code);
 CREATE TABLE pipelines (
@@ -44,7 +46,8 @@ CREATE TABLE pipelines (
     updated_at         TEXT NOT NULL,
     created_by         TEXT,
     is_active          INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    row_version        INTEGER NOT NULL DEFAULT 0
+    row_version        INTEGER NOT NULL DEFAULT 0,
+    row_sha256         TEXT
 ) STRICT;
 CREATE INDEX idx_pipelines_name ON pipelines (name);
 CREATE TABLE inspection_items_master (
@@ -62,6 +65,7 @@ CREATE TABLE inspection_items_master (
     updated_at      TEXT NOT NULL,
     is_active       INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
     row_version     INTEGER NOT NULL DEFAULT 0,
+    row_sha256      TEXT,
     UNIQUE (target_id, item_code)
 ) STRICT;
 CREATE INDEX idx_inspection_items_target_sequence ON inspection_items_master (target_id, order_sequence);
@@ -463,7 +467,7 @@ CREATE TABLE pulled_rows (
     row_id     TEXT NOT NULL,
     version    INTEGER NOT NULL,
     sha256     TEXT NOT NULL,
-    data       TEXT,
+    data       TEXT NOT NULL,
     PRIMARY KEY (table_name, row_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE central_decisions (
@@ -475,7 +479,8 @@ CREATE TABLE central_decisions (
     decided_by   TEXT NOT NULL,
     decided_at   TEXT NOT NULL,
     version      INTEGER NOT NULL,
-    row_version  INTEGER NOT NULL DEFAULT 0
+    row_version  INTEGER NOT NULL DEFAULT 0,
+    row_sha256   TEXT
 ) STRICT;
 CREATE INDEX idx_central_decisions_session ON central_decisions (session_id, version);
 CREATE TABLE conflict_log (
