@@ -31,6 +31,7 @@ ARGUMENTS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
+LAUNCH_MS = 120_000
 FONTS = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig><dir>{fonts}</dir><cachedir>{cache}</cachedir></fontconfig>
@@ -43,7 +44,10 @@ def open_browser(*arguments: str) -> Iterator[Browser]:
     executable, environment = chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=executable, args=[*ARGUMENTS, *arguments], env={**os.environ, **environment}
+            executable_path=executable,
+            args=[*ARGUMENTS, *arguments],
+            env={**os.environ, **environment},
+            timeout=LAUNCH_MS,
         )
         try:
             yield browser

@@ -19,10 +19,10 @@ from edge_agent.demo import BUNDLE, IMAGES
 from tests.acceptance.program import Daemon, ask, daemon
 from tests.e2e.bench_camera import bench_camera
 from tests.e2e.browser import open_browser
-from tests.e2e.windows import watched_page
+from tests.e2e.windows import PATIENCE_MS, watched_page
 
 PLATE = IMAGES / "P0001_L2611A07_SURFACE.jpg"
-expect.set_options(timeout=15_000)  # a loaded machine is slow, not wrong
+expect.set_options(timeout=PATIENCE_MS)  # a loaded machine is slow, not wrong
 
 
 @pytest.fixture(scope="package")

@@ -19,12 +19,12 @@ from tests.e2e.windows import (
     new_session,
     open_as,
     open_item,
+    press_each,
+    scan,
     watched_page,
 )
 
 TABLET: dict[str, Any] = {"viewport": {"width": 820, "height": 1180}, "has_touch": True, "is_mobile": True}
-SCANNER_MS = 4
-FINGER_MS = 80
 
 
 @pytest.fixture
@@ -35,8 +35,7 @@ def tablet(browser: Browser, agent: Daemon) -> Iterator[Page]:
 
 def test_with_keys_only(page: Page) -> None:
     log_in(page)
-    page.keyboard.type(code_of("K1"), delay=SCANNER_MS)
-    page.keyboard.press("Enter")
+    scan(page, code_of("K1"))
     expect(page.get_by_test_id("progress")).to_contain_text("4 項目中 0 項目")
     page.keyboard.press("n")
     for item in ("表面", "穴径", "ロット番号"):
@@ -46,13 +45,11 @@ def test_with_keys_only(page: Page) -> None:
         expect(page.get_by_test_id("ai-verdict")).to_contain_text("合格")
         page.keyboard.press("1")
     expect(page.get_by_role("heading", level=1)).to_contain_text("表示灯")
-    for key in ("1", "Space", "1"):  # OK is not taken before the list is answered
-        page.keyboard.press(key, delay=FINGER_MS)
+    press_each(page, "1", "Space", "1")  # OK is not taken before the list is answered
     expect(page.get_by_test_id("progress")).to_contain_text("4 項目中 4 項目")
     page.keyboard.press("c")
     expect(page.get_by_test_id("outcome")).to_have_attribute("data-result", "OK")
-    page.keyboard.type(code_of("K2"), delay=SCANNER_MS)
-    page.keyboard.press("Enter")
+    scan(page, code_of("K2"))
     expect(page.get_by_test_id("progress")).to_contain_text("4 項目中 0 項目")
 
 
@@ -151,8 +148,7 @@ def test_a_scan_while_judging_judges_nothing(page: Page) -> None:
     choose_file(page, PLATE)
     expect(page.get_by_test_id("ai-verdict")).to_be_visible()
     page.get_by_test_id("decide-OK").focus()
-    page.keyboard.type("1234567890", delay=SCANNER_MS)
-    page.keyboard.press("Enter", delay=FINGER_MS)
+    scan(page, "1234567890")
     page.keyboard.press("r")  # a key by itself still counts, so the scan was over and done with
     expect(page.get_by_role("button", name="戻る")).to_be_visible()
     assert ask_api(page, "GET", f"/sessions/{session_id}/verifications")["verifications"] == []

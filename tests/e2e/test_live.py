@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from edge_agent.demo import IMAGES
 from tests.e2e.conftest import PLATE
 from tests.e2e.test_pages import judged_item
 from tests.e2e.windows import ask_api, new_session, open_as
@@ -47,8 +48,9 @@ def test_what_waits_for_a_person_comes_and_goes_by_itself(page: Page) -> None:
     open_following(page)
     page.goto("/#/reviews")
     expect(page.get_by_role("heading", name="要確認")).to_be_visible()
-    session_id, item = judged_item(page, "LV4", "HOLE", PLATE)
+    session_id, item = judged_item(page, "LV4", "HOLE", IMAGES / "P0007_L2611R03_HOLE.jpg")
     row = page.get_by_role("listitem").filter(has_text="LV4")
+    expect(row).to_have_count(1)
     ask_api(page, "POST", f"/sessions/{session_id}/verifications", {"final_result": "HOLD", "item_id": item})
     expect(row).to_have_count(0)
 

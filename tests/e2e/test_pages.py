@@ -14,6 +14,7 @@ from pypdf import PdfReader
 from edge_agent.demo import IMAGES
 from tests.e2e.conftest import PLATE
 from tests.e2e.windows import ask_api, check_screen, item_id, new_session, open_as
+from tests.waiting import WAIT_S, wait_for
 
 
 def judged_item(page: Page, serial: str, code: str = "SURFACE", picture: Path = PLATE) -> tuple[str, str]:
@@ -21,7 +22,7 @@ def judged_item(page: Page, serial: str, code: str = "SURFACE", picture: Path = 
     session_id = new_session(page, serial)
     item = item_id(page, session_id, code)
     answer = page.request.post(
-        f"/api/v1/sessions/{session_id}/items/{item}/images",
+        f"/api/v1/sessions/{session_id}/items/{item}/images?wait_s={WAIT_S}",
         data=picture.read_bytes(),
         headers={"Content-Type": "image/jpeg", "Origin": page.url.split("/#")[0].rstrip("/")},
     )
@@ -32,7 +33,7 @@ def judged_item(page: Page, serial: str, code: str = "SURFACE", picture: Path = 
 def change_store(page: Page, sql: str, values: tuple[str, ...]) -> None:
     """What a server's answer would have left in the agent's tables."""
     database = Path(ask_api(page, "GET", "/system/info")["data_dir"]) / "edge.db"
-    with closing(sqlite3.connect(database, timeout=10)) as connection, connection:
+    with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection, connection:
         connection.execute(sql, values)
 
 
@@ -177,12 +178,15 @@ def test_a_technician_sees_how_synchronisation_stands_and_acts(page: Page) -> No
 def test_health_is_looked_at(page: Page) -> None:
     open_as(page, "technician", "/tech/health")
     expect(page.get_by_text(ask_api(page, "GET", "/system/info")["data_dir"])).to_be_visible()
-    found = ask_api(page, "GET", "/system/findings")["findings"]
-    for one in found:
-        expect(page.locator(f"[data-code={one['code']}]").first).to_contain_text(one["hint"][:10])
+    wait_for(lambda: all(is_shown(page, one) for one in ask_api(page, "GET", "/system/findings")["findings"]))
     check_screen(page)
     page.get_by_role("button", name="点検する").click()
     expect(page.get_by_role("region", name="全体の点検").get_by_role("alert").first).to_be_visible()
+
+
+def is_shown(page: Page, finding: dict[str, str]) -> bool:
+    shown = page.locator(f"[data-code={finding['code']}]").filter(has_text=finding["hint"][:10])
+    return shown.count() > 0
 
 
 def test_models_are_tried_on_this_machine(page: Page) -> None:
@@ -282,6 +286,7 @@ def look_through(part: Locator, text: str) -> None:
         shown = rows.count()
         more.click()
         expect(rows, "the page asked for came").not_to_have_count(shown)
+        expect(found.or_(more).first).to_be_visible()
 
 
 def test_what_the_server_refused_is_shown_with_its_reason_and_tried_again(page: Page) -> None:

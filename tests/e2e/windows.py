@@ -16,6 +16,9 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.browser import MODULES
 
 PASSWORD = "demo"
+PATIENCE_MS = 60_000
+FINGER_MS = 100
+"""No finger presses two keys within less; a scanner does."""
 WATCH = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
@@ -35,7 +38,7 @@ def watched_page(browser: Browser, url: str, language: str = "ja", **settings: A
     """A fresh window at `url`; at the end nothing may have gone wrong that a test did not cause."""
     settings = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **settings}
     context = browser.new_context(base_url=url, locale=language, **settings)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(WATCH)
     page = context.new_page()
     wrong: list[str] = []
@@ -66,6 +69,31 @@ def log_in(page: Page, name: str = "inspector") -> None:
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("person")).to_be_visible()
+
+
+@contextmanager
+def time_stands(page: Page) -> Iterator[None]:
+    """The window's clock goes on only when told to, so that no slow machine comes between two keys."""
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("() => Date.now()") / 1000 + 1)
+    yield
+    page.clock.resume()
+
+
+def scan(page: Page, text: str) -> None:
+    """As a scanner types: one key at once after the other."""
+    with time_stands(page):
+        page.keyboard.type(text)
+        page.keyboard.press("Enter")
+        page.clock.run_for(FINGER_MS)
+
+
+def press_each(page: Page, *keys: str) -> None:
+    """As a finger does: one key after the other."""
+    with time_stands(page):
+        for key in keys:
+            page.keyboard.press(key)
+            page.clock.run_for(FINGER_MS)
 
 
 def open_as(page: Page, name: str = "inspector", place: str = "/") -> None:
