@@ -36,7 +36,7 @@ from edge_agent.daemon import running_services
 from edge_agent.inference import child, process
 from edge_agent.inspection import intake
 from edge_agent.models import Actor, ImageSource, Role
-from tests.waiting import wait_for
+from tests.waiting import WAIT_S, wait_for
 
 INSPECTOR = Actor("sato", user_id=1, role=Role.INSPECTOR)
 SETTINGS = {"min_free_bytes": 0, "workers": 1, "review_share": 0.0, "port": 0}
@@ -162,6 +162,11 @@ def make_backup(services: Services, order: dict[str, Any]) -> None:
     services.make_backup(None)
 
 
+def stay(services: Services, order: dict[str, Any]) -> None:
+    """Is there to be killed, though all its work may be done."""
+    threading.Event().wait(WAIT_S)
+
+
 STEPS: dict[str, Callable[..., None]] = {
     "arm": arm_now,
     "drop": drop,
@@ -169,6 +174,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "import": import_bundle,
     "folder": make_folder,
     "backup": make_backup,
+    "stay": stay,
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = Path(sys.executable).parent / "edge-agent"
-WAIT_S = 60
+WAIT_S = 180  # what a command may take on a machine with much else to do
 
 
 @dataclass

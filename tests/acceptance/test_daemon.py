@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,8 @@ from tests.acceptance.program import PROGRAM, WAIT_S, Daemon, ask, command, daem
 from tests.api_agent import make_bundle, png
 from tests.waiting import wait_for
 
-PICTURES = 256
+PICTURES = 128
+"""At a time: several batches of a folder."""
 BUSY = 7
 
 
@@ -68,7 +70,8 @@ def test_the_token_is_for_its_owner_only_and_never_printed(running: Daemon, plac
     token = place / "data" / "run" / "install-token"
     assert token.stat().st_mode & 0o777 == 0o600
     assert token.read_text() not in (place / "agent.log").read_text()
-    assert httpx.get(f"{running.url}/api/v1/sessions", trust_env=False).status_code == 401
+    answer = httpx.get(f"{running.url}/api/v1/sessions", trust_env=False, timeout=WAIT_S)
+    assert answer.status_code == 401
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(running: Daemon, place: Path) -> None:
@@ -112,6 +115,15 @@ def test_sigterm_ends_in_order_and_the_rest_works_without_the_agent(tmp_path: Pa
     assert ask(data_dir, "check") == (0, {"findings": []})
 
 
+@pytest.fixture
+def _listens_to_ctrl_c() -> Iterator[None]:
+    """What is started in the background of a shell does not, nor does what that starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_listens_to_ctrl_c")
 def test_ctrl_c_is_an_interruption(tmp_path: Path) -> None:
     with daemon(tmp_path / "data") as agent:
         agent.process.send_signal(signal.SIGINT)
@@ -130,22 +142,17 @@ def test_a_data_directory_that_cannot_be_made_is_a_clear_error() -> None:
 def test_killed_twice_in_the_middle_every_picture_is_inspected_once(tmp_path: Path) -> None:
     data_dir, folder = tmp_path / "data", tmp_path / "line"
     folder.mkdir()
-    pictures = {f"S{number:04}.png": png(255 * (number % 2), salt=number) for number in range(PICTURES)}
-    for name, data in pictures.items():
-        (folder / name).write_bytes(data)
+    pictures: dict[str, bytes] = {}
     with daemon(data_dir) as agent, client_of(data_dir, agent) as client:
         assert ask(data_dir, "master", "import", make_bundle(tmp_path / "bundle"))[0] == 0
         add_folder(client, folder)
-        wait_for_work(client)
-        agent.kill()
-    assert list(folder.iterdir()), "it was too quick to be killed in the middle: use more pictures"
+        kill_at_work(agent, client, folder, pictures)
     with daemon(data_dir) as agent, client_of(data_dir, agent) as client:
-        wait_for_work(client)
-        agent.kill()
+        kill_at_work(agent, client, folder, pictures)
     with daemon(data_dir) as agent, client_of(data_dir, agent) as client:
+        wait_for(lambda: not any(folder.iterdir()))
         results = all_results(client)
         assert agent.terminate() == 0
-    assert list(folder.iterdir()) == []
     expected = {name: ["OK" if int(name[1:5]) % 2 else "NG"] for name in pictures}
     assert results == expected
     code, document = ask(data_dir, "check")
@@ -179,9 +186,33 @@ def folder_status(client: httpx.Client) -> dict[str, int]:
     return dict(folder["status"] or {"taken": 0, "duplicates": 0, "waiting": PICTURES})
 
 
-def wait_for_work(client: httpx.Client) -> None:
-    """Until the first batch is through: the agent is to be met at its work."""
-    wait_for(lambda: folder_status(client)["taken"] + folder_status(client)["duplicates"])
+def kill_at_work(agent: Daemon, client: httpx.Client, folder: Path, pictures: dict[str, bytes]) -> None:
+    """With the first batch through and more to do. Pictures are added until the agent is met at its work: it may
+    have done them all before this process has its turn."""
+    while True:
+        done = work_done(client)
+        drop(folder, pictures)
+        wait_for(partial(has_done_more, client, done))
+        agent.process.send_signal(signal.SIGSTOP)
+        if any(folder.iterdir()):
+            return agent.kill()
+        agent.process.send_signal(signal.SIGCONT)
+
+
+def drop(folder: Path, pictures: dict[str, bytes]) -> None:
+    for number in range(len(pictures), len(pictures) + PICTURES):
+        name = f"S{number:04}.png"
+        pictures[name] = png(255 * (number % 2), salt=number)
+        (folder.parent / name).write_bytes(pictures[name])
+        (folder.parent / name).rename(folder / name)
+
+
+def has_done_more(client: httpx.Client, than: int) -> bool:
+    return work_done(client) > than
+
+
+def work_done(client: httpx.Client) -> int:
+    return folder_status(client)["taken"] + folder_status(client)["duplicates"]
 
 
 def all_results(client: httpx.Client) -> dict[str, list[str]]:

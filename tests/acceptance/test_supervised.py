@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.lock import is_running
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="there is no sd_notify on Windows")
 WATCHDOG_USEC = "400000"
@@ -23,7 +24,7 @@ WATCHDOG_USEC = "400000"
 def notified(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
-        listener.settimeout(30)
+        listener.settimeout(WAIT_S)
         yield listener
 
 
@@ -52,7 +53,7 @@ def test_systemd_hears_ready_alive_and_stopping(tmp_path: Path) -> None:
                 assert wait_for(listener, "WATCHDOG=1")
             agent.send_signal(signal.SIGTERM)
             assert set(wait_for(listener, "STOPPING=1")) <= {"WATCHDOG=1", "STOPPING=1"}
-            _, errors = agent.communicate(timeout=30)
+            _, errors = agent.communicate(timeout=WAIT_S)
         finally:
             agent.kill()
     assert agent.returncode == 0, errors.decode()
