@@ -22,7 +22,7 @@ def judged_item(page: Page, serial: str, code: str = "SURFACE", picture: Path = 
     session_id = new_session(page, serial)
     item = item_id(page, session_id, code)
     answer = page.request.post(
-        f"/api/v1/sessions/{session_id}/items/{item}/images?wait_s={WAIT_S}",
+        f"/api/v1/sessions/{session_id}/items/{item}/images?wait_s=60",
         data=picture.read_bytes(),
         headers={"Content-Type": "image/jpeg", "Origin": page.url.split("/#")[0].rstrip("/")},
     )

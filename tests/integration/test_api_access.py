@@ -13,7 +13,7 @@ import pytest
 
 from edge_agent.events import Event
 from tests.api_agent import ORIGIN, PASSWORD, PEOPLE, Agent, open_agent, png
-from tests.waiting import WAIT_S, wait_for
+from tests.waiting import wait_for
 
 API = "/api/v1"
 
@@ -257,7 +257,7 @@ def test_in_blind_mode_the_inspector_decides_first(tmp_path_factory: pytest.Temp
         base = f"{API}/sessions/{session['session']['id']}"
         added = agent.client.post(
             f"{base}/items/{item_id}/images",
-            params={"wait_s": WAIT_S},
+            params={"wait_s": 60},
             content=png(0),
             headers={**mika, "Content-Type": "image/png"},
         ).json()

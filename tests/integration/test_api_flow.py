@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.store.database import insert
 from tests.api_agent import Agent, open_agent, png
-from tests.waiting import WAIT_S, wait_for
+from tests.waiting import wait_for
 
 API = "/api/v1"
 
@@ -43,7 +43,7 @@ def items_of(session: dict[str, Any]) -> dict[str, str]:
 def upload(agent: Agent, who: dict[str, str], session: dict[str, Any], data: bytes, **more: Any) -> Any:
     url = f"{API}/sessions/{session['session']['id']}/items/{items_of(session)['look']}/images"
     headers = {**who, "Content-Type": "image/png", **more.pop("headers", {})}
-    more["params"] = {"wait_s": WAIT_S} | more.get("params", {})
+    more["params"] = {"wait_s": 60} | more.get("params", {})
     answer = agent.client.post(url, content=data, headers=headers, **more)
     assert answer.status_code < 500, answer.text
     return answer
@@ -132,7 +132,7 @@ def test_a_form_upload_is_taken_like_a_raw_one(agent: Agent, mika: dict[str, str
     session = start(agent, mika, "A4")
     url = f"{API}/sessions/{session['session']['id']}/items/{items_of(session)['look']}/images"
     files = {"file": ("金属板.png", png(250, salt=4), "image/png")}
-    added = agent.client.post(url, params={"wait_s": WAIT_S}, files=files, headers=mika)
+    added = agent.client.post(url, params={"wait_s": 60}, files=files, headers=mika)
     assert added.status_code == 201, added.text
     assert added.json()["image"]["origin"] == "金属板.png"
 
@@ -141,7 +141,7 @@ def test_without_waiting_the_verdict_is_fetched_later(agent: Agent, mika: dict[s
     session = start(agent, mika, "A5")
     added = upload(agent, mika, session, png(240, salt=5), params={"wait": "false"})
     assert added.status_code in (201, 202)
-    again = agent.client.post(f"{added.headers['location']}/inspect", params={"wait_s": WAIT_S}, headers=mika)
+    again = agent.client.post(f"{added.headers['location']}/inspect", params={"wait_s": 60}, headers=mika)
     assert again.status_code == 201
 
     def results() -> list[Any]:
@@ -335,7 +335,7 @@ def test_a_camera_gives_pictures_and_captures(agent: Agent, mika: dict[str, str]
     assert (picture.status_code, picture.content[:2]) == (200, b"\xff\xd8")
     session = start(agent, mika, "C1")
     url = f"{API}/sessions/{session['session']['id']}/items/{items_of(session)['look']}/captures"
-    added = agent.client.post(url, params={"wait_s": WAIT_S}, json={"camera": "bench"}, headers=mika)
+    added = agent.client.post(url, params={"wait_s": 60}, json={"camera": "bench"}, headers=mika)
     assert added.status_code == 201, added.text
     assert (added.json()["image"]["source"], added.json()["image"]["origin"]) == ("camera", "bench")
     none = agent.client.post(url, json={"camera": "none"}, headers=mika)
