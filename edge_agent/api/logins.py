@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.config import Config
+from edge_agent.errors import Denied
 from edge_agent.models import Actor, User
 from edge_agent.passwords import Doorkeeper, sha256_of
 from edge_agent.store import audit, users
@@ -52,10 +53,14 @@ class Logins:
     def is_install_token(self, token: str) -> bool:
         return bool(self._install_sha256) and hmac.compare_digest(sha256_of(token), self._install_sha256)
 
-    def is_password(self, user: User, password: str) -> bool:
-        """Whether it is this user's present password."""
-        found = self._door.recognised(self._find(user.username), password)
-        return found is not None and found.id == user.id
+    def confirm(self, user: User, password: str) -> None:
+        """Raises Denied (`password-wrong`) if it is not this user's present one, Busy (`login-slowed`)."""
+        try:
+            self._door.let_in(user.username, password, self._find)
+        except Denied:
+            raise Denied(
+                "The old password is wrong.", code="password-wrong", hint="Type the old password again."
+            ) from None
 
     def _find(self, username: str) -> tuple[User, str] | None:
         with self._db.read() as reader:

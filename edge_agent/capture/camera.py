@@ -43,10 +43,13 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """`source` without credentials; `problem` is None while all is well or nobody has asked."""
+    """`source` without credentials; `problem` is None while all is well or nobody has asked; `width_px` and
+    `height_px` as wished."""
 
     name: str
     source: str
+    width_px: int | None
+    height_px: int | None
     is_open: bool
     frames: int
     hung_threads: int
@@ -120,6 +123,8 @@ class Camera:
             return CameraStatus(
                 self.config.name,
                 shown_source(self.config.source),
+                self.config.width_px,
+                self.config.height_px,
                 self._session is not None and self._latest is not None,
                 self._frames,
                 self._hung,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
 FILE_FPS = 25.0
+Source = Annotated[int, Field(ge=0, le=63, strict=True)] | Annotated[str, Field(max_length=1024)]
 
 
 class CameraConfig(BaseModel):
@@ -34,7 +35,7 @@ class CameraConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    source: Annotated[int, Field(ge=0, le=63, strict=True)] | Annotated[str, Field(max_length=1024)]
+    source: Source
     width_px: Annotated[int, Field(gt=0, le=20000)] | None = None
     height_px: Annotated[int, Field(gt=0, le=20000)] | None = None
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None

@@ -75,11 +75,14 @@ class Users:
             ) from None
         return self._get(username)
 
-    def set_password(self, username: str, password: str, actor: Actor) -> None:
-        """Gives a new password and ends the person's logins. Raises NotFound, BadInput (`password-unfit`)."""
+    def set_password(self, username: str, password: str, actor: Actor, *, keep_sha256: str = "") -> None:
+        """Gives a new password and ends the person's logins, but for the one whose token has this sha256.
+
+        Raises NotFound, BadInput (`password-unfit`).
+        """
         user, password_hash = self._get(username), hash_password(password, self._min_password)
         with self._db.write(actor) as tx:
-            users.set_password(tx, user.id, password_hash, self._clock.now())
+            users.set_password(tx, user.id, password_hash, self._clock.now(), keep_sha256=keep_sha256)
             audit.append(tx, "user.password", "users", user.server_id)
 
     def set_active(self, username: str, is_active: bool, actor: Actor) -> User:

@@ -1,4 +1,4 @@
-"""Finished sessions by the hour in which they began, for some days.
+"""Finished sessions and verdicts by the hour in which their session began, for some days.
 
 Rules of this file:
 - Hours are not in the tables of sums: they would make them many times as large, for a question that is asked of a
@@ -9,43 +9,72 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Any
 
-from edge_agent.inspection.statistics import SessionCount
+from edge_agent.inspection.statistics import SessionCount, VerdictCount
+from edge_agent.store.statistics import StatisticsFilter
 
-SQL = """
-    SELECT substr(started_at, 1, 16) AS minute, status, coalesce(final_result, '') AS final_result, count(*) AS n,
-           sum(max(0.0, coalesce((julianday(completed_at) - julianday(started_at)) * 86400.0, 0.0))) AS seconds
+SESSIONS = """
+    SELECT substr(started_at, 1, 16) AS minute, status, coalesce(final_result, '') AS final_result, count(*),
+           sum(max(0.0, coalesce((julianday(completed_at) - julianday(started_at)) * 86400.0, 0.0)))
     FROM inspection_sessions INDEXED BY idx_inspection_sessions_started
-    WHERE started_at >= ? AND started_at < ? AND work_day BETWEEN ? AND ?
+    WHERE started_at >= :after AND started_at < :before AND work_day BETWEEN :since AND :until
           AND status IN ('COMPLETED', 'CANCELLED', 'FAILED')
-          AND product_id = coalesce(?, product_id) AND user_id IS coalesce(?, user_id)
+          AND product_id = coalesce(:product_id, product_id)
+          AND coalesce(user_id, 0) = coalesce(:user_id, user_id, 0)
     GROUP BY 1, 2, 3
 """
+VERDICTS = """
+    SELECT substr(s.started_at, 1, 16) AS minute, v.ai_result, v.human_result, count(*), sum(v.weight),
+           sum(v.verification_time)
+    FROM inspection_sessions s INDEXED BY idx_inspection_sessions_started
+    CROSS JOIN item_verdicts v ON v.session_id = s.id
+    WHERE s.started_at >= :after AND s.started_at < :before AND s.work_day BETWEEN :since AND :until
+          AND s.product_id = coalesce(:product_id, s.product_id)
+          AND v.item_id = coalesce(:item_id, v.item_id) AND v.user_id = coalesce(:user_id, v.user_id)
+    GROUP BY 1, 2, 3
+"""
+Days = tuple[date, date]
+"""The first and the last, both included."""
 
 
-def hour_counts(
-    reader: sqlite3.Connection,
-    since: date,
-    until: date,
-    *,
-    zone: tzinfo | None,
-    product_id: str | None = None,
-    user_id: int | None = None,
+def session_hours(
+    reader: sqlite3.Connection, days: Days, zone: tzinfo | None, wanted: StatisticsFilter
 ) -> list[SessionCount]:
-    """One row per hour (`2026-11-23 09:00`), status and final result; both days are included."""
-    around = (since - timedelta(days=1)).isoformat(), (until + timedelta(days=2)).isoformat()
-    days = since.isoformat(), until.isoformat()
-    sums: defaultdict[tuple[str, str, str], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
-    for row in reader.execute(SQL, (*around, *days, product_id, user_id)):
-        key = hour_of(row["minute"], zone), row["status"], row["final_result"]
-        count, seconds = sums[key]
-        sums[key] = count + row["n"], seconds + row["seconds"]
-    return [
-        SessionCount((hour,), status, final_result, count, seconds)
-        for (hour, status, final_result), (count, seconds) in sorted(sums.items())
-    ]
+    """Finished sessions, one row per hour (`2026-11-23 09:00`), status and final result."""
+    found = _summed(reader, SESSIONS, days, zone, wanted)
+    return [SessionCount((hour,), *values) for hour, *values in found]
+
+
+def verdict_hours(
+    reader: sqlite3.Connection, days: Days, zone: tzinfo | None, wanted: StatisticsFilter
+) -> list[VerdictCount]:
+    """One row per hour of the session, AI result and human result ('' = none yet)."""
+    found = _summed(reader, VERDICTS, days, zone, wanted)
+    return [VerdictCount((hour,), *values) for hour, *values in found]
+
+
+def _summed(
+    reader: sqlite3.Connection, sql: str, days: Days, zone: tzinfo | None, wanted: StatisticsFilter
+) -> list[tuple[Any, ...]]:
+    """Hour, both results and the sums of the rows of that hour; days are those of `days`, not of `wanted`."""
+    since, until = days
+    asked = {
+        "after": (since - timedelta(days=1)).isoformat(),
+        "before": (until + timedelta(days=2)).isoformat(),
+        "since": since.isoformat(),
+        "until": until.isoformat(),
+        "product_id": wanted.product_id,
+        "item_id": wanted.item_id,
+        "user_id": wanted.user_id,
+    }
+    sums: dict[tuple[str, str, str], list[float]] = {}
+    for minute, one, other, *values in reader.execute(sql, asked):
+        key = hour_of(minute, zone), one, other
+        before = sums.get(key, [0] * len(values))
+        sums[key] = [old + more for old, more in zip(before, values, strict=True)]
+    return [(*key, *values) for key, values in sorted(sums.items())]
 
 
 def hour_of(minute: str, zone: tzinfo | None) -> str:

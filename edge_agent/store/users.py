@@ -42,12 +42,15 @@ def change_user(tx: sqlite3.Connection, user_id: int, changes: Mapping[str, Any]
     tx.execute(f"UPDATE users SET {sets}updated_at = ? WHERE id = ?", (*changes.values(), now, user_id))
 
 
-def set_password(tx: sqlite3.Connection, user_id: int, password_hash: str, now: str) -> None:
-    """Replaces the hash and ends every login of that user."""
+def set_password(
+    tx: sqlite3.Connection, user_id: int, password_hash: str, now: str, *, keep_sha256: str = ""
+) -> None:
+    """Replaces the hash and ends every login of that user but the one with the token of `keep_sha256`."""
     tx.execute(
         "UPDATE users SET password_hash = ?, updated_at = ? WHERE id = ?", (password_hash, now, user_id)
     )
-    tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))
+    sql = "DELETE FROM login_tokens WHERE user_id = ? AND token_sha256 <> ?"
+    tx.execute(sql, (user_id, keep_sha256))
 
 
 def set_active(tx: sqlite3.Connection, user_id: int, is_active: bool, now: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edge_agent.clock import from_rfc3339
-from edge_agent.messages import catalogue
+from edge_agent.messages import Message, catalogue
 from edge_agent.store import conflicts, dead, queue, settings, spaces, sync_states
 from edge_agent.store.queue import Lane, WaitingImages
 from edge_agent.sync import enrolment
@@ -156,8 +156,12 @@ def _lane(name: str, detail: Mapping[str, Any], now_s: float, language: str) -> 
     )
 
 
-def told(kind: str, code: str, detail: str, language: str) -> LaneError:
-    """A failure in somebody's language; a code only a newer server knows is told by its kind."""
+def meaning_of(kind: str, code: str, language: str) -> Message:
+    """A failure in somebody's language; a code only the server's side knows is told by its kind."""
     known = catalogue()
-    message = (known.get(code) or known.get(f"sync-{kind}") or known["sync-failed"])[language]
+    return (known.get(code) or known.get(f"sync-{kind}") or known["sync-failed"])[language]
+
+
+def told(kind: str, code: str, detail: str, language: str) -> LaneError:
+    message = meaning_of(kind, code, language)
     return LaneError(kind, code, message.title, message.hint, detail)

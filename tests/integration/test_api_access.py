@@ -88,18 +88,26 @@ def test_the_consoles_cookie_works_from_its_own_page_only(agent: Agent) -> None:
     assert agent.client.get(f"{API}/auth/me").status_code == 401
 
 
-def test_a_password_can_be_changed_by_its_owner_and_ends_the_logins(agent: Agent) -> None:
+def test_a_password_can_be_changed_by_its_owner_and_ends_the_other_logins(agent: Agent) -> None:
     added = {"username": "yuki", "full_name": "雪", "role": "inspector", "password": "first password"}
     assert agent.client.post(f"{API}/users", json=added, headers=agent.cli).status_code == 201
     login = {"username": "yuki", "password": "first password"}
     token = agent.client.post(f"{API}/auth/login", json=login).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
+    elsewhere = {
+        "Authorization": f"Bearer {agent.client.post(f'{API}/auth/login', json=login).json()['token']}"
+    }
     wrong = {"old_password": "guess", "new_password": "second password"}
     answer = agent.client.post(f"{API}/auth/password", json=wrong, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "password-wrong")
+    short = {**wrong, "old_password": "first password", "new_password": "short"}
+    answer = agent.client.post(f"{API}/auth/password", json=short, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "password-unfit")
     right = {**wrong, "old_password": "first password"}
     assert agent.client.post(f"{API}/auth/password", json=right, headers=headers).status_code == 204
-    assert agent.client.get(f"{API}/auth/me", headers=headers).status_code == 401
+    assert agent.client.get(f"{API}/auth/me", headers=headers).status_code == 200
+    assert agent.client.get(f"{API}/auth/me", headers=elsewhere).status_code == 401
+    assert agent.client.post(f"{API}/auth/login", json=login).status_code == 401
 
 
 def test_users_are_changed_but_the_last_admin_stays(agent: Agent, people: dict[str, dict[str, str]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.store import settings
 from edge_agent.store.database import insert
 from tests.api_agent import Agent, open_agent, png
 from tests.waiting import wait_for
@@ -230,8 +231,9 @@ def test_review_list_and_statistics_follow_the_verdicts(agent: Agent, mika: dict
     assert agent.client.get(f"{API}/statistics/reasons", headers=mika).status_code == 200
 
 
-def test_hours_are_counted_for_a_week_at_most(agent: Agent, mika: dict[str, str]) -> None:
-    path, hours = f"{API}/statistics/yield", {"group_by": "hour", "since_day": "2026-01-01"}
+@pytest.mark.parametrize("table", ["yield", "agreement"])
+def test_hours_are_counted_for_a_week_at_most(agent: Agent, mika: dict[str, str], table: str) -> None:
+    path, hours = f"{API}/statistics/{table}", {"group_by": "hour", "since_day": "2026-01-01"}
     answer = agent.client.get(path, params={**hours, "until_day": "2026-01-07"}, headers=mika)
     assert (answer.status_code, answer.json()["groups"]) == (200, [])
     for until in ({"until_day": "2026-01-08"}, {"until_day": "2026-02-31"}, {}):
@@ -341,6 +343,33 @@ def test_a_camera_gives_pictures_and_captures(agent: Agent, mika: dict[str, str]
     none = agent.client.post(url, json={"camera": "none"}, headers=mika)
     assert (none.status_code, none.json()["code"]) == (404, "unknown-camera")
     assert agent.client.delete(f"{API}/cameras/bench", headers=tomo).status_code == 204
+
+
+def test_a_changed_camera_keeps_what_was_not_sent(agent: Agent) -> None:
+    tomo, url = agent.log_in("tomo"), f"{API}/cameras/gate"
+    body = {"source": "rtsp://cam:secret@127.0.0.1:9/one", "fps": 5, "timeout_s": 1}
+    assert agent.client.put(url, json=body, headers=tomo).status_code == 200
+
+    def stored() -> Any:
+        with agent.services.database.read() as reader:
+            return settings.get(reader, "camera.gate")
+
+    before = stored()
+    changed = agent.client.patch(url, json={"width_px": 640}, headers=tomo)
+    assert changed.status_code == 200, changed.text
+    assert "secret" not in changed.text
+    assert stored() == {**before, "width_px": 640}
+    agent.client.patch(url, json={"source": 3}, headers=tomo)
+    assert stored() == {**before, "width_px": 640, "source": 3}
+    refused = agent.client.patch(url, json={"source": "no address"}, headers=tomo)
+    assert refused.status_code == 422
+    with agent.services.database.write() as tx:
+        settings.put(tx, "camera.gate", {**before, "fps": -1}, before["name"])
+    refused = agent.client.patch(url, json={"source": 3}, headers=tomo)
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad-definition")
+    assert agent.client.delete(url, headers=tomo).status_code == 204
+    refused = agent.client.patch(url, json={"source": 3}, headers=tomo)
+    assert (refused.status_code, refused.json()["code"]) == (404, "unknown-camera")
 
 
 def _write_video(path: Path) -> None:

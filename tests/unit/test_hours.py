@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.inspection.statistics import yields
-from edge_agent.store.hours import hour_counts, hour_of
-from edge_agent.store.statistics import StatisticsFilter, session_counts
+from edge_agent.inspection.statistics import agreement, yields
+from edge_agent.store.hours import hour_of, session_hours, verdict_hours
+from edge_agent.store.statistics import StatisticsFilter, session_counts, verdict_counts
 from tests.store_factory import Store
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -45,7 +46,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def test_sessions_count_in_the_factory_s_hour_and_the_hours_make_the_day(store: Store) -> None:
     day = date(2026, 11, 23)
     with store.database.read() as reader:
-        hours = hour_counts(reader, day, day, zone=TOKYO)
+        hours = session_hours(reader, (day, day), TOKYO, StatisticsFilter())
         whole = session_counts(reader, StatisticsFilter("2026-11-23", "2026-11-23"), ())
     found = {(one.group[0][11:13], one.status, one.final_result): one.session_count for one in hours}
     assert found == {
@@ -61,10 +62,45 @@ def test_sessions_count_in_the_factory_s_hour_and_the_hours_make_the_day(store: 
 
 def test_only_what_is_asked_for_counts(store: Store) -> None:
     day = date(2026, 11, 23)
+
+    def found(**wanted: Any) -> int:
+        with store.database.read() as reader:
+            return len(session_hours(reader, (day, day), TOKYO, StatisticsFilter(**wanted)))
+
+    assert found(product_id="other") == found(user_id=99) == 0
+    assert found(product_id="plate", user_id=1) == found() == 4
+
+
+def test_what_nobody_inspected_is_asked_for_as_user_0(store: Store) -> None:
+    day, nobody = date(2026, 11, 23), StatisticsFilter("2026-11-23", "2026-11-23", user_id=0)
+    with store.database.write(local=False) as tx:
+        tx.execute("UPDATE inspection_sessions SET user_id = NULL WHERE final_result = 'NG'")
     with store.database.read() as reader:
-        assert hour_counts(reader, day, day, zone=TOKYO, product_id="other") == []
-        assert hour_counts(reader, day, day, zone=TOKYO, user_id=99) == []
-        assert hour_counts(reader, day, day, zone=TOKYO, product_id="plate", user_id=1) != []
+        by_hour = session_hours(reader, (day, day), TOKYO, nobody)
+        by_day = session_counts(reader, nobody, ())
+    assert [one.session_count for one in by_hour] == [one.session_count for one in by_day] == [1]
+
+
+def test_verdicts_count_in_the_hour_of_their_session_and_the_hours_make_the_day(store: Store) -> None:
+    day, wanted = date(2026, 11, 23), StatisticsFilter("2026-11-23", "2026-11-23", product_id="plate")
+    with store.database.read() as reader:
+        starts = dict(reader.execute("SELECT started_at, id FROM inspection_sessions").fetchall())
+    for started_at, ai, human in (
+        ("2026-11-22T15:05:00.000Z", "NG", "OK"),
+        ("2026-11-22T15:55:00.000Z", "OK", "NG"),
+        ("2026-11-23T14:59:00.000Z", "OK", "OK"),
+        ("2026-11-23T15:00:00.000Z", "OK", "OK"),
+    ):
+        image_id = store.add_image(starts[started_at])
+        store.add_ai_result(starts[started_at], image_id, ai)
+        store.add_verification(starts[started_at], "plate-face", human)
+    with store.database.read() as reader:
+        hours = verdict_hours(reader, (day, day), TOKYO, wanted)
+        whole = verdict_counts(reader, wanted, ())
+        assert verdict_hours(reader, (day, day), TOKYO, StatisticsFilter(item_id="other")) == []
+    found = {(one.group[0][11:13], one.ai_result, one.human_result): one.verdict_count for one in hours}
+    assert found == {("00", "NG", "OK"): 1, ("00", "OK", "NG"): 1, ("23", "OK", "OK"): 1}
+    assert agreement(hours) == agreement(whole)
 
 
 def test_an_hour_begins_where_the_zone_says() -> None:

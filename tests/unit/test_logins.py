@@ -123,6 +123,19 @@ def test_failures_slow_down_that_name_and_no_other(logins: Logins, hands: Hands)
         logins.log_in("NOBODY", WRONG)
 
 
+def test_guessing_the_old_password_is_slowed_down_as_logging_in_is(logins: Logins, hands: Hands) -> None:
+    user = logins.log_in("mika", RIGHT).user
+    logins.confirm(user, RIGHT)
+    for _ in range(3):
+        with pytest.raises(Denied) as wrong:
+            logins.confirm(user, WRONG)
+        assert wrong.value.code_ == "password-wrong"
+    with pytest.raises(Busy):
+        logins.confirm(user, RIGHT)
+    hands.now += 1.01
+    logins.confirm(user, RIGHT)
+
+
 def test_nobody_is_locked_out_for_long() -> None:
     assert [pause_s(failed) for failed in range(6)] == [0, 0, 0, 1, 2, 4]
     assert max(pause_s(failed) for failed in range(10_000)) == MAX_WAIT_S

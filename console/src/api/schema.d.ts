@@ -115,7 +115,7 @@ export interface paths {
         put?: never;
         /**
          * Change Password
-         * @description Sets one's own password and ends all of one's logins.
+         * @description Sets one's own password and ends all of one's other logins.
          */
         post: operations["change_password"];
         delete?: never;
@@ -245,7 +245,11 @@ export interface paths {
         delete: operations["remove_camera"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change Camera
+         * @description Changes the settings sent, and leaves the others and a password in the address as they are.
+         */
+        patch: operations["change_camera"];
         trace?: never;
     };
     "/api/v1/cameras/{name}/capture": {
@@ -1242,6 +1246,8 @@ export interface paths {
         /**
          * Get Agreement
          * @description AI against people: accuracy, overkill, escape with 95 % intervals, κ and AC1; in all and by group.
+         *
+         *     By hour for at most 7 days, `since_day` to `until_day`.
          */
         get: operations["get_agreement"];
         put?: never;
@@ -1951,7 +1957,7 @@ export interface components {
         };
         /**
          * AgreementGroup
-         * @description `group`: the day, ISO week, month, product id, item id or local user id (0 = nobody).
+         * @description `group`: the hour, day, ISO week, month, product id, item id or local user id (0 = nobody).
          */
         AgreementGroup: {
             agreement: components["schemas"]["Agreement"];
@@ -2140,6 +2146,46 @@ export interface components {
             /** Warnings */
             warnings: components["schemas"]["Finding"][];
         };
+        /**
+         * CameraChange
+         * @description Only the fields sent are changed: a source that is not sent keeps its password.
+         */
+        CameraChange: {
+            /**
+             * Encoding
+             * @default jpeg
+             * @enum {string}
+             */
+            encoding?: "jpeg" | "png";
+            /** Fps */
+            fps?: number | null;
+            /** Height Px */
+            height_px?: number | null;
+            /**
+             * Jpeg Quality
+             * @default 92
+             */
+            jpeg_quality?: number;
+            /**
+             * Name
+             * @default camera
+             */
+            name?: string;
+            /** Source */
+            source?: number | string;
+            /**
+             * Timeout S
+             * @default 5
+             */
+            timeout_s?: number;
+            /**
+             * Warmup Frames
+             * @default 3
+             */
+            warmup_frames?: number;
+            /** Width Px */
+            width_px?: number | null;
+        };
         /** CameraList */
         CameraList: {
             /** Cameras */
@@ -2187,11 +2233,14 @@ export interface components {
         };
         /**
          * CameraStatus
-         * @description `source` without credentials; `problem` is None while all is well or nobody has asked.
+         * @description `source` without credentials; `problem` is None while all is well or nobody has asked; `width_px` and
+         *     `height_px` as wished.
          */
         CameraStatus: {
             /** Frames */
             frames: number;
+            /** Height Px */
+            height_px: number | null;
             /** Hung Threads */
             hung_threads: number;
             /** Is Open */
@@ -2202,6 +2251,8 @@ export interface components {
             problem: string | null;
             /** Source */
             source: string;
+            /** Width Px */
+            width_px: number | null;
         };
         /** CaptureRequest */
         CaptureRequest: {
@@ -2342,6 +2393,7 @@ export interface components {
         /**
          * DeadPage
          * @description `images`: photographs that cannot be sent, the longest so first; only with the first page.
+         *     `reasons`: what each code among them means and what to do about it, in the language asked for.
          */
         DeadPage: {
             /** Entries */
@@ -2350,6 +2402,10 @@ export interface components {
             images: components["schemas"]["DeadBlob"][];
             /** Next After Id */
             next_after_id: number | null;
+            /** Reasons */
+            reasons: {
+                [key: string]: components["schemas"]["Message"];
+            };
         };
         /**
          * DiskInfo
@@ -2978,6 +3034,16 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
             user: components["schemas"]["User"] | null;
+        };
+        /**
+         * Message
+         * @description `title`: what is the matter, a few words. `hint`: what the person can do now.
+         */
+        Message: {
+            /** Hint */
+            hint: string;
+            /** Title */
+            title: string;
         };
         /**
          * Metrics
@@ -4109,7 +4175,7 @@ export interface components {
         };
         /**
          * YieldGroup
-         * @description `group`: the day, ISO week, month, product id or local user id (0 = hot folder).
+         * @description `group`: the hour, day, ISO week, month, product id or local user id (0 = hot folder).
          */
         YieldGroup: {
             /** Group */
@@ -4650,6 +4716,50 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong, and what to do about it. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description What went wrong, and what to do about it. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    change_camera: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CameraChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CameraStatus"];
+                };
             };
             /** @description What went wrong, and what to do about it. */
             "4XX": {
@@ -7004,7 +7114,7 @@ export interface operations {
     get_agreement: {
         parameters: {
             query?: {
-                group_by?: ("day" | "week" | "month" | "product" | "item" | "inspector") | null;
+                group_by?: ("hour" | "day" | "week" | "month" | "product" | "item" | "inspector") | null;
                 since_day?: string | null;
                 until_day?: string | null;
                 product_id?: string | null;
@@ -7225,7 +7335,9 @@ export interface operations {
                 code?: string | null;
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                "accept-language"?: string;
+            };
             path?: never;
             cookie?: never;
         };

@@ -15,7 +15,7 @@ from edge_agent.api.bodies.fields import VERSION, Request
 from edge_agent.api.problems import ProblemPlace
 from edge_agent.capture.binding import FolderConfig
 from edge_agent.capture.camera import CameraStatus
-from edge_agent.capture.driver import CameraConfig
+from edge_agent.capture.driver import CameraConfig, Source
 from edge_agent.capture.folder import FolderStatus
 from edge_agent.inspection.scan import ScanMapping
 from edge_agent.models import (
@@ -115,6 +115,12 @@ class CameraSettings(CameraConfig):
     """A camera's settings; its name is in the path."""
 
     name: Annotated[str, Field(exclude=True)] = "camera"
+
+
+class CameraChange(CameraSettings):
+    """Only the fields sent are changed: a source that is not sent keeps its password."""
+
+    source: Annotated[Source, Field(default_factory=int)]
 
 
 @dataclass(frozen=True, slots=True)

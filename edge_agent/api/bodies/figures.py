@@ -91,7 +91,7 @@ class FindingList:
 
 @dataclass(frozen=True, slots=True)
 class AgreementGroup:
-    """`group`: the day, ISO week, month, product id, item id or local user id (0 = nobody)."""
+    """`group`: the hour, day, ISO week, month, product id, item id or local user id (0 = nobody)."""
 
     group: str
     agreement: Agreement
@@ -105,7 +105,7 @@ class AgreementTable:
 
 @dataclass(frozen=True, slots=True)
 class YieldGroup:
-    """`group`: the day, ISO week, month, product id or local user id (0 = hot folder)."""
+    """`group`: the hour, day, ISO week, month, product id or local user id (0 = hot folder)."""
 
     group: str
     results: Yield

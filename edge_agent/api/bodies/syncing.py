@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from edge_agent.api.bodies.fields import Request
+from edge_agent.messages import Message
 from edge_agent.store.conflicts import Conflict
 from edge_agent.store.dead import DeadEntry, Held
 from edge_agent.store.queue import QueueEntry
@@ -28,10 +29,12 @@ class QueuePage:
 
 @dataclass(frozen=True, slots=True)
 class DeadPage:
-    """`images`: photographs that cannot be sent, the longest so first; only with the first page."""
+    """`images`: photographs that cannot be sent, the longest so first; only with the first page.
+    `reasons`: what each code among them means and what to do about it, in the language asked for."""
 
     entries: list[DeadEntry]
     images: list[DeadBlob]
+    reasons: dict[str, Message]
     next_after_id: int | None
 
 

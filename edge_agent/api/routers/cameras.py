@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
 
 from edge_agent.api.auth import Anyone, Has, Technician
-from edge_agent.api.bodies.equipment import CameraList, CameraSettings
+from edge_agent.api.bodies.equipment import CameraChange, CameraList, CameraSettings
 from edge_agent.api.bodies.fields import SettingName
 from edge_agent.api.idempotency import KeyedRoute
+from edge_agent.api.services import Services
 from edge_agent.capture.camera import BOUNDARY, CameraStatus, mjpeg_part
 from edge_agent.capture.driver import CameraConfig
-from edge_agent.errors import AgentError, NotFound
+from edge_agent.errors import AgentError, BadDefinition, NotFound
 from edge_agent.images import probe
+from edge_agent.inference.documents import problems_of
 from edge_agent.store import audit, settings
 
 router = APIRouter(prefix="/cameras", tags=["cameras"], route_class=KeyedRoute)
@@ -32,12 +36,20 @@ def list_cameras(_who: Anyone, has: Has) -> CameraList:
 def put_camera(name: SettingName, body: CameraSettings, who: Technician, has: Has) -> CameraStatus:
     """Makes or changes a camera; what it shows is seen at the next picture."""
     config = CameraConfig.model_validate({**body.model_dump(), "name": name})
-    value = config.model_dump(mode="json")
     with has.database.write(who.actor) as tx:
-        settings.put(tx, f"camera.{name}", value, has.clock.now())
-        audit.append(tx, "settings", "system_config", f"camera.{name}", {**value, "source": "(set)"})
-    has.cameras.reload()
-    return next(status for status in has.cameras.status() if status.name == name)
+        _put(tx, config, has.clock.now())
+    return _reloaded(has, name)
+
+
+@router.patch("/{name}")
+def change_camera(name: SettingName, body: CameraChange, who: Technician, has: Has) -> CameraStatus:
+    """Changes the settings sent, and leaves the others and a password in the address as they are."""
+    with has.database.write(who.actor) as tx:
+        stored = settings.get(tx, f"camera.{name}")
+        if stored is None:
+            raise _unknown(name)
+        _put(tx, _changed(stored, body), has.clock.now())
+    return _reloaded(has, name)
 
 
 @router.delete("/{name}", status_code=204)
@@ -45,7 +57,7 @@ def remove_camera(name: SettingName, who: Technician, has: Has) -> None:
     """Forgets a camera; pictures taken with it stay."""
     with has.database.write(who.actor) as tx:
         if not settings.remove(tx, f"camera.{name}"):
-            raise NotFound(f"There is no camera {name!r}.", code="unknown-camera")
+            raise _unknown(name)
         audit.append(tx, "settings", "system_config", f"camera.{name}", {"removed": True})
     has.cameras.reload()
 
@@ -82,6 +94,30 @@ def preview_camera(
     return StreamingResponse(
         _parts(first, frames), media_type=media_type, headers={"Cache-Control": "no-store"}
     )
+
+
+def _changed(stored: dict[str, Any], change: CameraChange) -> CameraConfig:
+    """Raises BadDefinition if what was stored before cannot be used."""
+    try:
+        return CameraConfig.model_validate({**stored, **change.model_dump(exclude_unset=True)})
+    except ValidationError as error:
+        raise BadDefinition("the camera cannot be changed", problems_of(error, "", "")) from None
+
+
+def _put(tx: sqlite3.Connection, config: CameraConfig, now: str) -> None:
+    """The settings, and the audit entry without the source: passwords may be in it."""
+    value = config.model_dump(mode="json")
+    settings.put(tx, f"camera.{config.name}", value, now)
+    audit.append(tx, "settings", "system_config", f"camera.{config.name}", {**value, "source": "(set)"})
+
+
+def _reloaded(has: Services, name: str) -> CameraStatus:
+    has.cameras.reload()
+    return next(status for status in has.cameras.status() if status.name == name)
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"There is no camera {name!r}.", code="unknown-camera")
 
 
 def _parts(first: bytes, frames: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,8 +8,8 @@ from edge_agent.api.auth import Anyone, Has, HasLogins, person_of
 from edge_agent.api.bodies.people import LoginReply, LoginRequest, Me, PasswordRequest
 from edge_agent.api.guard import SESSION_COOKIE
 from edge_agent.api.views import is_blinded
-from edge_agent.errors import Denied
 from edge_agent.masters.users import Users
+from edge_agent.passwords import sha256_of
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -46,8 +46,8 @@ def me(who: Anyone, has: Has) -> Me:
 
 @router.post("/password", status_code=204)
 def change_password(body: PasswordRequest, who: Anyone, has: Has, logins: HasLogins) -> None:
-    """Sets one's own password and ends all of one's logins."""
+    """Sets one's own password and ends all of one's other logins."""
     user = person_of(who)
-    if not logins.is_password(user, body.old_password):
-        raise Denied("The old password is wrong.", code="password-wrong", hint="Type the old password again.")
-    Users(has.database, has.clock).set_password(user.username, body.new_password, who.actor)
+    logins.confirm(user, body.old_password)
+    people = Users(has.database, has.clock)
+    people.set_password(user.username, body.new_password, who.actor, keep_sha256=sha256_of(who.token))

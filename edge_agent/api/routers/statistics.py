@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from datetime import date, timedelta, tzinfo
+from datetime import date, timedelta
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query
@@ -20,8 +19,8 @@ from edge_agent.api.bodies.figures import (
     YieldTable,
 )
 from edge_agent.errors import BadInput
-from edge_agent.inspection.statistics import SessionCount, agreement, grouped, yields
-from edge_agent.store.hours import hour_counts
+from edge_agent.inspection.statistics import agreement, grouped, yields
+from edge_agent.store.hours import Days, session_hours, verdict_hours
 from edge_agent.store.statistics import (
     GroupBy,
     StatisticsFilter,
@@ -62,11 +61,17 @@ def get_agreement(
     _who: Anyone,
     has: Has,
     wanted: Wanted,
-    group_by: Literal["day", "week", "month", "product", "item", "inspector"] | None = None,
+    group_by: Literal["hour", "day", "week", "month", "product", "item", "inspector"] | None = None,
 ) -> AgreementTable:
-    """AI against people: accuracy, overkill, escape with 95 % intervals, κ and AC1; in all and by group."""
+    """AI against people: accuracy, overkill, escape with 95 % intervals, κ and AC1; in all and by group.
+
+    By hour for at most 7 days, `since_day` to `until_day`.
+    """
     with has.database.snapshot() as reader:
-        counts = verdict_counts(reader, wanted, columns_of(group_by))
+        if group_by == "hour":
+            counts = verdict_hours(reader, bounded_days(wanted), has.config.zone, wanted)
+        else:
+            counts = verdict_counts(reader, wanted, columns_of(group_by))
     groups = [AgreementGroup(key, agreement(rows)) for key, rows in grouped(counts, group_by)]
     return AgreementTable(agreement(counts), groups)
 
@@ -84,7 +89,7 @@ def get_yield(
     """
     with has.database.snapshot() as reader:
         if group_by == "hour":
-            counts = _hours(reader, wanted, has.config.zone)
+            counts = session_hours(reader, bounded_days(wanted), has.config.zone, wanted)
         else:
             counts = session_counts(reader, wanted, columns_of(group_by))
     groups = [YieldGroup(key, yields(rows)) for key, rows in grouped(counts, group_by)]
@@ -98,8 +103,8 @@ def get_reasons(_who: Anyone, has: Has, wanted: Wanted) -> ReasonTable:
         return ReasonTable([ReasonCount(*row) for row in reason_counts(reader, wanted)])
 
 
-def _hours(reader: sqlite3.Connection, wanted: StatisticsFilter, zone: tzinfo | None) -> list[SessionCount]:
-    """Raises BadInput (`hours-unbounded`)."""
+def bounded_days(wanted: StatisticsFilter) -> Days:
+    """The wanted days, if they are few enough for hours. Raises BadInput (`hours-unbounded`)."""
     try:
         since, until = date.fromisoformat(wanted.since_day or ""), date.fromisoformat(wanted.until_day or "")
     except ValueError:
@@ -110,7 +115,7 @@ def _hours(reader: sqlite3.Connection, wanted: StatisticsFilter, zone: tzinfo | 
             code="hours-unbounded",
             hint="Choose at most a week, or count by day.",
         )
-    return hour_counts(reader, since, until, zone=zone, product_id=wanted.product_id, user_id=wanted.user_id)
+    return since, until
 
 
 def columns_of(group_by: str | None) -> Sequence[GroupBy]:

@@ -24,7 +24,7 @@ from edge_agent.errors import NotFound
 from edge_agent.store import audit, conflicts, dead, queue, uploads
 from edge_agent.store.conflicts import Conflict
 from edge_agent.sync import dead_letters
-from edge_agent.sync.status import SyncStatus, read_status
+from edge_agent.sync.status import SyncStatus, meaning_of, read_status
 
 router = APIRouter(prefix="/sync", tags=["sync"], route_class=KeyedRoute)
 EntryId = Annotated[int, Path(ge=1, le=MAX_INT)]
@@ -61,13 +61,20 @@ def list_queue(
 
 @router.get("/dead")
 def list_dead_letters(
-    _who: Senior, has: Has, after_id: AfterId = 0, code: Code = None, limit: Limit = 100
+    _who: Senior,
+    has: Has,
+    language: Language,
+    after_id: AfterId = 0,
+    code: Code = None,
+    limit: Limit = 100,
 ) -> DeadPage:
     """Changes the server refused for good, in the order in which they were made, and photographs given up."""
     with has.database.snapshot() as reader:
         found = dead.list_dead(reader, after_id, limit, code=code)
         images = [] if after_id else uploads.list_dead(reader, limit, code=code)
-    return DeadPage(found, images, found[-1].id if len(found) == limit else None)
+    codes = sorted({one.error_code for one in (*found, *images) if one.error_code})
+    reasons = {code: meaning_of("permanent", code, language) for code in codes}
+    return DeadPage(found, images, reasons, found[-1].id if len(found) == limit else None)
 
 
 @router.get(
