@@ -46,7 +46,12 @@ test("reasons are summed over items, most frequent first, with the share of all 
 test("a rate of nothing is no rate", () => {
   const rate = { part: 0, whole: 0, cases: 0, value: null, low: null, high: null };
   expect(shareOf(rate)).toBeNull();
-  expect(shareOf({ ...rate, value: 0.5, low: 0.25, high: 0.75 })).toEqual({ value: 50, low: 25, high: 75 });
+  expect(shareOf({ ...rate, cases: 4, value: 0.5, low: 0.25, high: 0.75 })).toEqual({
+    cases: 4,
+    value: 50,
+    low: 25,
+    high: 75,
+  });
 });
 
 test("days are counted back over the ends of months", () => {

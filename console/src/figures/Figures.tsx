@@ -16,7 +16,7 @@ import { Numbers } from "./Numbers";
 import { Pareto } from "./Pareto";
 import { daysBefore } from "./counts";
 import { type About, agreement, PERIODS, type Period, reasonCounts, yields } from "./queries";
-import { Trend } from "./Trend";
+import { AgreementTrend, YieldTrend } from "./Trends";
 
 const SHOWN_DAYS = 30;
 const MOST_HOUR_DAYS = 7; // the agent counts hours of a week at most
@@ -40,7 +40,7 @@ function Chosen({ today }: { today: string }) {
   });
   const [period, setPeriod] = useState<Period>("day");
   const made = useQuery(yields(about, period));
-  const agreed = useQuery(agreement(about));
+  const agreed = useQuery(agreement(about, period));
   const choose = (chosen: Period) => {
     if (chosen === "hour")
       setAbout({
@@ -58,7 +58,8 @@ function Chosen({ today }: { today: string }) {
           <Loaded of={agreed}>{(other) => <Numbers yields={one.total} agreement={other.total} />}</Loaded>
         )}
       </Loaded>
-      {made.data && <Trend groups={made.data.groups} />}
+      {made.data && <YieldTrend groups={made.data.groups} />}
+      {agreed.data && <AgreementTrend groups={agreed.data.groups} />}
       <Loaded of={why}>{(one) => <Pareto reasons={one.reasons} />}</Loaded>
     </>
   );

@@ -24,10 +24,18 @@ export function paretoOf(reasons: readonly Schemas["ReasonCount"][]): Bar[] {
   });
 }
 
-/** A rate in percent with its 95 % interval, or null where nothing was counted. */
-export function shareOf(rate: Schemas["Rate"]): { value: number; low: number; high: number } | null {
-  if (rate.value === null || rate.low === null || rate.high === null) return null;
-  return { value: rate.value * PERCENT, low: rate.low * PERCENT, high: rate.high * PERCENT };
+/** Percent, with the 95 % interval and the number of cases looked at. */
+export interface Share {
+  value: number;
+  low: number;
+  high: number;
+  cases: number;
+}
+
+/** A rate in percent, or null where nothing was counted. */
+export function shareOf({ value, low, high, cases }: Schemas["Rate"]): Share | null {
+  if (value === null || low === null || high === null) return null;
+  return { value: value * PERCENT, low: low * PERCENT, high: high * PERCENT, cases };
 }
 
 /** The day that many days before `day` (YYYY-MM-DD). */

@@ -18,10 +18,11 @@ export const yields = (about: About, group_by: Period) =>
     placeholderData: keepPreviousData,
   });
 
-export const agreement = (about: About) =>
+export const agreement = (about: About, group_by: Period) =>
   queryOptions({
-    queryKey: ["session", "agreement", about],
-    queryFn: () => read(api.GET("/api/v1/statistics/agreement", { params: { query: { ...about } } })),
+    queryKey: ["session", "agreement", about, group_by],
+    queryFn: () =>
+      read(api.GET("/api/v1/statistics/agreement", { params: { query: { ...about, group_by } } })),
     placeholderData: keepPreviousData,
   });
 

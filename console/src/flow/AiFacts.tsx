@@ -1,13 +1,10 @@
 import Alert from "@mui/material/Alert";
 import Stack from "@mui/material/Stack";
-import Table from "@mui/material/Table";
-import TableBody from "@mui/material/TableBody";
-import TableCell from "@mui/material/TableCell";
-import TableRow from "@mui/material/TableRow";
 import Typography from "@mui/material/Typography";
-import type { ReactNode } from "react";
 import type { Schemas } from "../api/client";
 import { isKey, useWords } from "../i18n";
+import { Details } from "../ui/Details";
+import { Facts } from "../ui/Grid";
 import { asResult, Verdict } from "../ui/Verdict";
 import { type Detail, detailOf, factText, type Reason, toleranceOf } from "./result";
 import { ToleranceBar } from "./ToleranceBar";
@@ -60,8 +57,8 @@ export function AiDetails({ run, criteria }: Props) {
         <Found detail={detail} />
       </Details>
       <Details title={t("steps")}>
-        <Rows
-          rows={detail.steps.map((step) => [
+        <Facts
+          facts={detail.steps.map((step) => [
             `${step.id} (${step.type})`,
             `${number(step.ms, 1)} ms${step.ok ? "" : " ✕"}`,
           ])}
@@ -94,8 +91,8 @@ export function Criteria({ criteria }: { criteria: Record<string, unknown> }) {
     ([name]) => name !== "type" && name !== "rule" && name !== "checks",
   );
   return (
-    <Rows
-      rows={shown.map(([name, value]) => {
+    <Facts
+      facts={shown.map(([name, value]) => {
         const key = `criterion.${name}`;
         return [isKey(key) ? t(key) : name, factText(value, number)];
       })}
@@ -120,38 +117,5 @@ function Found({ detail }: { detail: Detail }) {
     ...detail.objects.map((one): [string, string] => [one.label, percent(one.confidence)]),
     ...detail.scores.map((one): [string, string] => [t("found.score"), number(one.value, 3)]),
   ];
-  return rows.length > 0 ? <Rows rows={rows} /> : <Typography>{t("found.nothing")}</Typography>;
-}
-
-export function Details(props: { title: string; isOpen?: boolean; children: ReactNode }) {
-  return (
-    <details open={props.isOpen}>
-      <Typography
-        component="summary"
-        sx={{ minHeight: 48, lineHeight: "48px", fontWeight: 600, cursor: "pointer" }}
-      >
-        {props.title}
-      </Typography>
-      {props.children}
-    </details>
-  );
-}
-
-function Rows({ rows }: { rows: readonly (readonly [string, string])[] }) {
-  return (
-    <Table size="small">
-      <TableBody>
-        {rows.map(([name, value], index) => (
-          <TableRow key={`${name} ${index}`}>
-            <TableCell component="th" scope="row">
-              {name}
-            </TableCell>
-            <TableCell align="right" sx={{ overflowWrap: "anywhere" }}>
-              {value}
-            </TableCell>
-          </TableRow>
-        ))}
-      </TableBody>
-    </Table>
-  );
+  return rows.length > 0 ? <Facts facts={rows} /> : <Typography>{t("found.nothing")}</Typography>;
 }

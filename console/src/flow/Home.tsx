@@ -10,6 +10,7 @@ import type { Schemas } from "../api/client";
 import { info, openSessions, yieldOf } from "../api/queries";
 import { type Key, useWords } from "../i18n";
 import { Loaded, Page } from "../ui/Page";
+import { Section } from "../ui/Section";
 import { dayOf } from "./day";
 import { useScanner } from "./scanner";
 
@@ -35,10 +36,7 @@ function Today() {
   const day = agent.data && dayOf(agent.data.now, agent.data.time_zone);
   const counts = useQuery({ ...yieldOf(day ?? ""), enabled: day !== undefined });
   return (
-    <section aria-label={t("home.today")}>
-      <Typography variant="h6" component="h2">
-        {t("home.today")}
-      </Typography>
+    <Section title={t("home.today")}>
       <Loaded of={counts}>
         {({ total }) => {
           const shown: [Key, number][] = [
@@ -63,7 +61,7 @@ function Today() {
           );
         }}
       </Loaded>
-    </section>
+    </Section>
   );
 }
 
@@ -71,10 +69,7 @@ function Resume() {
   const { t } = useWords();
   const open = useQuery(openSessions);
   return (
-    <section aria-label={t("home.resume")}>
-      <Typography variant="h6" component="h2">
-        {t("home.resume")}
-      </Typography>
+    <Section title={t("home.resume")}>
       <Loaded of={open}>
         {(sessions) => (
           <Stack spacing={1}>
@@ -85,7 +80,7 @@ function Resume() {
           </Stack>
         )}
       </Loaded>
-    </section>
+    </Section>
   );
 }
 

@@ -1,6 +1,5 @@
 /** All that is recorded about a session: who did what, when, with which versions. */
 import Button from "@mui/material/Button";
-import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "react-router";
 import { me, session } from "../api/queries";
@@ -9,6 +8,7 @@ import { useWords } from "../i18n";
 import { Download } from "../ui/Download";
 import { Facts } from "../ui/Grid";
 import { Loaded, Page } from "../ui/Page";
+import { Section } from "../ui/Section";
 import { asResult, Verdict } from "../ui/Verdict";
 import { AuditTable } from "./AuditTable";
 import { useNameOf } from "./people";
@@ -46,12 +46,9 @@ export function Trace() {
                 {known.items.map((one) => (
                   <TracedItem key={one.item.id} item={one} trace={all} />
                 ))}
-                <section aria-label={t("audit")}>
-                  <Typography variant="h6" component="h2">
-                    {t("audit")}
-                  </Typography>
+                <Section title={t("audit")}>
                   <AuditTable entries={all.audit} />
-                </section>
+                </Section>
               </>
             )}
           </Loaded>

@@ -4,52 +4,38 @@ import Card from "@mui/material/Card";
 import CardContent from "@mui/material/CardContent";
 import Stack from "@mui/material/Stack";
 import Typography from "@mui/material/Typography";
-import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { api, read, type Schemas } from "../api/client";
-import { Details } from "../flow/AiFacts";
 import { useWords } from "../i18n";
+import { Action } from "../ui/Action";
+import { Details } from "../ui/Details";
 import { Grid } from "../ui/Grid";
-import { ProblemAlert } from "../ui/ProblemAlert";
+import { More } from "../ui/More";
+import { Loaded } from "../ui/Page";
+import { Section } from "../ui/Section";
 import { fieldsOf } from "./fields";
 import { conflictList } from "./queries";
 
 export function Conflicts() {
   const { t } = useWords();
   const found = useInfiniteQuery(conflictList);
-  const conflicts = found.data?.pages.flatMap((page) => page.conflicts) ?? [];
   return (
-    <section aria-label={t("conflict")}>
-      <Typography variant="h6" component="h2">
-        {t("conflict")}
-      </Typography>
-      <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />
-      {found.data && conflicts.length === 0 && <Typography>{t("conflict.none")}</Typography>}
-      <Stack spacing={1}>
-        {conflicts.map((one) => (
-          <Met key={one.id} conflict={one} />
-        ))}
-        {found.hasNextPage && (
-          <Button loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
-            {t("more")}
-          </Button>
-        )}
-      </Stack>
-    </section>
+    <Section title={t("conflict")}>
+      <Loaded of={found}>
+        {({ pages }) => {
+          const conflicts = pages.flatMap((page) => page.conflicts);
+          if (conflicts.length === 0) return <Typography>{t("conflict.none")}</Typography>;
+          return conflicts.map((one) => <Met key={one.id} conflict={one} />);
+        }}
+      </Loaded>
+      <More of={found} />
+    </Section>
   );
 }
 
 function Met({ conflict }: { conflict: Schemas["Conflict"] }) {
   const { t, time } = useWords();
-  const client = useQueryClient();
-  const resolve = useMutation({
-    mutationFn: () =>
-      read(
-        api.POST("/api/v1/sync/conflicts/{conflict_id}/resolve", {
-          params: { path: { conflict_id: conflict.id } },
-        }),
-      ),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["sync"] }),
-  });
+  const params = { path: { conflict_id: conflict.id } };
   return (
     <Card variant="outlined" data-testid="conflict">
       <CardContent>
@@ -70,14 +56,16 @@ function Met({ conflict }: { conflict: Schemas["Conflict"] }) {
             }))}
           />
         </Details>
-        <ProblemAlert error={resolve.error} />
         <Stack direction="row" spacing={1}>
           {conflict.entity_type === "inspection_sessions" && (
             <Button href={`#/sessions/${conflict.entity_id}/trace`}>{t("trace.session")}</Button>
           )}
-          <Button variant="contained" loading={resolve.isPending} onClick={() => resolve.mutate()}>
-            {t("conflict.seen")}
-          </Button>
+          <Action
+            isMain
+            label={t("conflict.seen")}
+            stale="sync"
+            act={() => read(api.POST("/api/v1/sync/conflicts/{conflict_id}/resolve", { params }))}
+          />
         </Stack>
       </CardContent>
     </Card>

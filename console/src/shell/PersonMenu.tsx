@@ -53,6 +53,9 @@ export function PersonMenu({ me }: { me: Schemas["Me"] }) {
           {t(preferences.hasSound ? "sound.off" : "sound.on")}
         </MenuItem>
         <Divider />
+        <MenuItem component="a" href="#/password" onClick={() => setAnchor(null)}>
+          {t("password")}
+        </MenuItem>
         <MenuItem onClick={() => logout.mutate()}>{t("logout")}</MenuItem>
       </Menu>
     </>

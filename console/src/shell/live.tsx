@@ -1,6 +1,7 @@
 /** The agent's events, turned into "read again". */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
+import { readAgain } from "../api/again";
 import { bringUpToDate } from "../api/lists";
 import { follow, type Link } from "../api/live";
 import { sessionIn, staleAfter } from "../api/stale";
@@ -19,11 +20,11 @@ export function Live({ children }: { children: ReactNode }) {
   useEffect(() => {
     let gathered = nothing();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const readAgain = () => {
+    const answer = () => {
       const { names, sessions, isAll } = gathered;
       timer = undefined;
       gathered = nothing();
-      void client.invalidateQueries({
+      void readAgain(client, {
         predicate: ({ queryKey, meta }) => !meta?.live && (isAll || names.has(String(queryKey[0]))),
       });
       bringUpToDate(client, isAll ? null : sessions).catch(() => undefined); // the agent is away: `reset` follows
@@ -36,7 +37,7 @@ export function Live({ children }: { children: ReactNode }) {
         gathered.isAll ||= names === null;
         for (const name of names ?? []) gathered.names.add(name);
         if (session !== null) gathered.sessions.add(session);
-        timer ??= setTimeout(readAgain, GATHER_MS);
+        timer ??= setTimeout(answer, GATHER_MS);
       },
     });
     return () => {

@@ -33,6 +33,7 @@ export const router = createHashRouter([
       },
       { path: "/reviews", lazy: async () => ({ Component: (await import("../review/Reviews")).Reviews }) },
       { path: "/figures", lazy: async () => ({ Component: (await import("../figures/Figures")).Figures }) },
+      { path: "/password", lazy: async () => ({ Component: (await import("./Password")).Password }) },
       { path: "/tech", lazy: async () => ({ Component: (await import("../tech/Sync")).Sync }) },
       { path: "/tech/health", lazy: async () => ({ Component: (await import("../tech/Health")).Health }) },
       { path: "/tech/models", lazy: async () => ({ Component: (await import("../tech/Models")).Models }) },

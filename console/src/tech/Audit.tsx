@@ -1,13 +1,13 @@
 /** The audit log, newest first, and the proof that nobody has changed it. */
 import Alert from "@mui/material/Alert";
-import Button from "@mui/material/Button";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, read, type Schemas } from "../api/client";
 import { AuditTable } from "../history/AuditTable";
 import { useWords } from "../i18n";
 import { Action } from "../ui/Action";
-import { ProblemAlert } from "../ui/ProblemAlert";
+import { More } from "../ui/More";
+import { Loaded } from "../ui/Page";
 import { auditLog } from "./queries";
 import { TechPage } from "./TechPage";
 
@@ -31,13 +31,10 @@ export function Audit() {
           {proof.faults.join(" ")}
         </Alert>
       )}
-      <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />
-      <AuditTable entries={found.data?.pages.flatMap((page) => page.entries) ?? []} />
-      {found.hasNextPage && (
-        <Button loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
-          {t("more")}
-        </Button>
-      )}
+      <Loaded of={found}>
+        {({ pages }) => <AuditTable entries={pages.flatMap((page) => page.entries)} />}
+      </Loaded>
+      <More of={found} />
     </TechPage>
   );
 }

@@ -5,10 +5,10 @@ import Stack from "@mui/material/Stack";
 import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
 import { api, read, type Schemas } from "../api/client";
-import { Details } from "../flow/AiFacts";
 import { useWords } from "../i18n";
 import { rowOf } from "../review/fields";
 import { Action } from "../ui/Action";
+import { Details } from "../ui/Details";
 import { Download } from "../ui/Download";
 import { Facts, Grid } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
@@ -23,15 +23,20 @@ export function Dead() {
   return (
     <Section title={t("dead")}>
       <Loaded of={found}>
-        {({ entries, images }) =>
+        {({ entries, images, reasons }) =>
           entries.length + images.length === 0 ? (
             <Typography>{t("dead.none")}</Typography>
           ) : (
             <>
               {entries.map((one) => (
-                <Refused key={one.id} entry={one} mayRetry={isTechnician} />
+                <Refused
+                  key={one.id}
+                  entry={one}
+                  reason={reasons[one.error_code ?? ""]}
+                  mayRetry={isTechnician}
+                />
               ))}
-              {images.length > 0 && <Photographs images={images} />}
+              {images.length > 0 && <Photographs images={images} reasons={reasons} />}
               {isTechnician && (
                 <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
                   <Action
@@ -51,39 +56,56 @@ export function Dead() {
   );
 }
 
+type Reasons = Schemas["DeadPage"]["reasons"];
+
 /** Pictures that cannot be sent: which, and why. */
-function Photographs({ images }: { images: readonly Schemas["DeadBlob"][] }) {
+function Photographs(props: { images: readonly Schemas["DeadBlob"][]; reasons: Reasons }) {
   const { t, time } = useWords();
+  const why = (code: string) => {
+    const known = props.reasons[code];
+    return known ? `${known.title} ${known.hint}` : code;
+  };
   return (
     <Grid
       label={t("sync.images")}
       heads={[t("trace.file"), t("sync.error"), t("audit.at"), "SHA-256"]}
-      rows={images.map((one) => ({
+      rows={props.images.map((one) => ({
         key: one.sha256,
-        cells: [one.error_detail, one.error_code, time(one.dead_at), one.sha256],
+        cells: [one.error_detail, why(one.error_code), time(one.dead_at), one.sha256],
       }))}
     />
   );
 }
 
-function Refused({ entry, mayRetry }: { entry: Schemas["DeadEntry"]; mayRetry: boolean }) {
+function Refused(props: { entry: Schemas["DeadEntry"]; reason?: Reasons[string]; mayRetry: boolean }) {
   const { t, time } = useWords();
-  const retry = () =>
-    read(api.POST("/api/v1/sync/dead/{entry_id}/retry", { params: { path: { entry_id: entry.id } } }));
+  const { entry, reason } = props;
+  const params = { path: { entry_id: entry.id } };
   return (
     <Card variant="outlined" data-testid="dead">
       <CardContent>
-        <Typography sx={{ fontWeight: 600 }}>
-          {entry.entity_type} · {entry.operation} · {entry.error_code}
-        </Typography>
-        <Typography lang="en">{entry.error_detail}</Typography>
-        <Typography>
-          {time(entry.created_at)} → {time(entry.dead_at)}
+        {reason && <Typography sx={{ fontWeight: 600 }}>{reason.title}</Typography>}
+        {reason && <Typography>{reason.hint}</Typography>}
+        <Typography lang="en" color="textSecondary">
+          {entry.error_detail} ({entry.error_code})
         </Typography>
         <Details title={t("dead.data")}>
-          <Facts facts={Object.entries(rowOf(entry.data)).map(([name, value]) => [name, String(value)])} />
+          <Facts
+            facts={[
+              [t("audit.subject"), `${entry.entity_type} · ${entry.operation}`],
+              [t("dead.made"), time(entry.created_at)],
+              [t("dead.refused"), time(entry.dead_at)],
+              ...Object.entries(rowOf(entry.data)).map(([name, value]) => [name, String(value)] as const),
+            ]}
+          />
         </Details>
-        {mayRetry && <Action label={t("retry")} stale="sync" act={retry} />}
+        {props.mayRetry && (
+          <Action
+            label={t("retry")}
+            stale="sync"
+            act={() => read(api.POST("/api/v1/sync/dead/{entry_id}/retry", { params }))}
+          />
+        )}
       </CardContent>
     </Card>
   );

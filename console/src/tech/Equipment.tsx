@@ -15,7 +15,7 @@ import { Action } from "../ui/Action";
 import { Facts } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
 import { Section } from "../ui/Section";
-import { NewCamera, NewFolder, Removal } from "./EquipmentForms";
+import { CameraForm, FolderForm, Removal } from "./EquipmentForms";
 import { folders, quarantine } from "./queries";
 import { TechPage, useIsTechnician } from "./TechPage";
 
@@ -37,7 +37,7 @@ export function Equipment() {
             )
           }
         </Loaded>
-        {isTechnician && <NewCamera />}
+        {isTechnician && <CameraForm />}
       </Section>
       <Section title={t("folders")}>
         <Loaded of={watched}>
@@ -49,7 +49,7 @@ export function Equipment() {
             )
           }
         </Loaded>
-        {isTechnician && <NewFolder />}
+        {isTechnician && <FolderForm />}
       </Section>
       <Section title={t("quarantine")}>
         <Loaded of={aside}>
@@ -70,6 +70,7 @@ function CameraState({ camera }: { camera: Schemas["CameraStatus"] }) {
   const { t, number } = useWords();
   const [isShown, setIsShown] = useState(false);
   const [isFailed, setIsFailed] = useState(false);
+  const [isChanging, setIsChanging] = useState(false);
   const picture = useRef<HTMLImageElement>(null);
   const isTechnician = useIsTechnician();
   const show = () => {
@@ -83,13 +84,15 @@ function CameraState({ camera }: { camera: Schemas["CameraStatus"] }) {
         <Typography>
           {camera.source} · {t("cameras.frames", { count: number(camera.frames) })}
         </Typography>
-        {camera.problem && <Alert severity="warning">{camera.problem}</Alert>}
+        {camera.problem && <Trouble hint={t("cameras.trouble")} detail={camera.problem} />}
         {isFailed && <Alert severity="error">{t("camera.failed")}</Alert>}
         <Stack spacing={1}>
           <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap" }}>
             <Button onClick={show}>{t(isShown ? "cameras.hide" : "cameras.show")}</Button>
+            {isTechnician && <ChangeButton isOpen={isChanging} onChange={setIsChanging} />}
             {isTechnician && <Removal noun="camera" name={camera.name} />}
           </Stack>
+          {isChanging && <CameraForm camera={camera} onDone={() => setIsChanging(false)} />}
           {isShown && !isFailed && (
             <Guide>
               <AgentPreview camera={camera.name} picture={picture} onFail={() => setIsFailed(true)} />
@@ -103,11 +106,13 @@ function CameraState({ camera }: { camera: Schemas["CameraStatus"] }) {
 
 function FolderState({ folder: { config, status } }: { folder: Schemas["FolderBody"] }) {
   const { t, time, number } = useWords();
+  const [isChanging, setIsChanging] = useState(false);
+  const isTechnician = useIsTechnician();
   return (
     <Card variant="outlined" data-testid="folder">
       <CardContent>
         <Typography sx={{ fontWeight: 600 }}>{config.name}</Typography>
-        {status?.problem && <Alert severity="warning">{status.problem}</Alert>}
+        {status?.problem && <Trouble hint={t("folders.trouble")} detail={status.problem} />}
         <Facts
           facts={[
             [t("folders.path"), config.path],
@@ -118,9 +123,36 @@ function FolderState({ folder: { config, status } }: { folder: Schemas["FolderBo
             [t("folders.last"), status?.last_taken_at ? time(status.last_taken_at) : "—"],
           ]}
         />
-        {useIsTechnician() && <Removal noun="folder" name={config.name} />}
+        {isTechnician && (
+          <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap", mt: 1 }}>
+            <ChangeButton isOpen={isChanging} onChange={setIsChanging} />
+            <Removal noun="folder" name={config.name} />
+          </Stack>
+        )}
+        {isChanging && <FolderForm folder={config} onDone={() => setIsChanging(false)} />}
       </CardContent>
     </Card>
+  );
+}
+
+function ChangeButton(props: { isOpen: boolean; onChange: (isOpen: boolean) => void }) {
+  const { t } = useWords();
+  return (
+    <Button aria-expanded={props.isOpen} onClick={() => props.onChange(!props.isOpen)}>
+      {t(props.isOpen ? "back" : "equipment.change")}
+    </Button>
+  );
+}
+
+/** What to do, and below it what was met. */
+function Trouble({ hint, detail }: { hint: string; detail: string }) {
+  return (
+    <Alert severity="warning">
+      <Typography>{hint}</Typography>
+      <Typography variant="body2" lang="en">
+        {detail}
+      </Typography>
+    </Alert>
   );
 }
 

@@ -6,6 +6,7 @@ import Stack from "@mui/material/Stack";
 import TextField from "@mui/material/TextField";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { readAgain } from "../api/again";
 import { postFile, type Schemas } from "../api/client";
 import { useWords } from "../i18n";
 import { FileButton } from "../ui/FileButton";
@@ -26,7 +27,7 @@ export function InstallModel() {
       const query = new URLSearchParams(Object.entries(given).filter(([, value]) => value !== ""));
       return postFile<Schemas["ModelPackage"]>(`/models/install?${query}`, typed(file));
     },
-    onSuccess: () => client.invalidateQueries({ queryKey: ["masters"] }),
+    onSuccess: () => readAgain(client, { queryKey: ["masters"] }),
   });
   return (
     <Section title={t("models.install")}>

@@ -1,7 +1,7 @@
-import Button from "@mui/material/Button";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useWords } from "../i18n";
 import { Grid } from "../ui/Grid";
+import { More } from "../ui/More";
 import { Loaded } from "../ui/Page";
 import { Section } from "../ui/Section";
 import { queue } from "./queries";
@@ -32,11 +32,7 @@ export function Queue() {
           />
         )}
       </Loaded>
-      {found.hasNextPage && (
-        <Button loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
-          {t("more")}
-        </Button>
-      )}
+      <More of={found} />
     </Section>
   );
 }

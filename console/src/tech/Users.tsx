@@ -2,9 +2,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, read, type Schemas } from "../api/client";
 import { users } from "../history/queries";
-import { Details } from "../flow/AiFacts";
 import { useWords } from "../i18n";
 import { Action } from "../ui/Action";
+import { Details } from "../ui/Details";
 import { Form } from "../ui/Form";
 import { Grid } from "../ui/Grid";
 import { Loaded } from "../ui/Page";
@@ -72,7 +72,7 @@ function Change({ user }: { user: Schemas["User"] }) {
         stale="user"
         fields={[
           { name: "role", label: t("users.role"), choices: useRoles(), first: user.role },
-          { name: "password", label: t("users.password"), isPassword: true, isOptional: true },
+          { name: "password", label: t("users.password"), type: "new-password", isOptional: true },
         ]}
         act={({ role, password }) =>
           read(
@@ -102,7 +102,7 @@ function NewPerson() {
         fields={[
           { name: "username", label: t("login.name") },
           { name: "full_name", label: t("users.name") },
-          { name: "password", label: t("login.password"), isPassword: true },
+          { name: "password", label: t("login.password"), type: "new-password" },
           { name: "role", label: t("users.role"), choices: useRoles(), first: "inspector" },
         ]}
         act={({ role, ...person }) =>

@@ -6,6 +6,7 @@ import DialogContent from "@mui/material/DialogContent";
 import DialogTitle from "@mui/material/DialogTitle";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { readAgain } from "../api/again";
 import { useWords } from "../i18n";
 import { ProblemAlert } from "./ProblemAlert";
 
@@ -26,7 +27,7 @@ export function Action<T>(props: {
     mutationFn: props.act,
     onSuccess: (answer) => {
       props.onDone?.(answer);
-      void client.invalidateQueries({ queryKey: [props.stale] });
+      void readAgain(client, { queryKey: [props.stale] });
     },
   });
   const confirm = () => {

@@ -5,15 +5,17 @@ import Stack from "@mui/material/Stack";
 import TextField from "@mui/material/TextField";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type SubmitEvent, useState } from "react";
+import { readAgain } from "../api/again";
 import { ProblemAlert } from "./ProblemAlert";
 
 export interface Field<Name extends string> {
   name: Name;
   label: string;
+  help?: string;
   /** What is chosen from, [value, text]; without it text is typed. */
   choices?: readonly (readonly [string, string])[];
+  type?: "text" | "number" | "current-password" | "new-password";
   isOptional?: boolean;
-  isPassword?: boolean;
   first?: string;
 }
 
@@ -32,7 +34,7 @@ export function Form<Name extends string, T>(props: {
     mutationFn: () => props.act(values),
     onSuccess: (answer) => {
       setValues(first as Record<Name, string>);
-      void client.invalidateQueries({ queryKey: [props.stale] });
+      void readAgain(client, { queryKey: [props.stale] });
       props.onDone?.(answer);
     },
   });
@@ -43,30 +45,52 @@ export function Form<Name extends string, T>(props: {
   return (
     <form onSubmit={submit} aria-label={props.label}>
       <ProblemAlert error={change.error} onClose={() => change.reset()} />
-      <Stack direction="row" spacing={1} useFlexGap sx={{ flexWrap: "wrap", py: 1 }}>
+      <Stack
+        direction="row"
+        spacing={1}
+        useFlexGap
+        sx={{ flexWrap: "wrap", alignItems: "flex-start", py: 1 }}
+      >
         {props.fields.map((field) => (
-          <TextField
+          <Typed
             key={field.name}
-            required={!field.isOptional}
-            select={field.choices !== undefined}
-            label={field.label}
-            type={field.isPassword ? "password" : "text"}
-            autoComplete={field.isPassword ? "new-password" : "off"}
+            field={field}
             value={values[field.name]}
-            onChange={(event) => setValues({ ...values, [field.name]: event.target.value })}
-            sx={{ minWidth: 150 }}
-          >
-            {field.choices?.map(([value, text]) => (
-              <MenuItem key={value} value={value}>
-                {text}
-              </MenuItem>
-            ))}
-          </TextField>
+            onChange={(value) => setValues({ ...values, [field.name]: value })}
+          />
         ))}
-        <Button type="submit" variant="contained" loading={change.isPending}>
+        <Button type="submit" variant="contained" loading={change.isPending} sx={{ minHeight: 56 }}>
           {props.label}
         </Button>
       </Stack>
     </form>
+  );
+}
+
+function Typed<Name extends string>(props: {
+  field: Field<Name>;
+  value: string;
+  onChange: (value: string) => void;
+}) {
+  const { label, help, choices, type = "text", isOptional } = props.field;
+  const isPassword = type === "current-password" || type === "new-password";
+  return (
+    <TextField
+      required={!isOptional}
+      select={choices !== undefined}
+      label={label}
+      helperText={help}
+      type={isPassword ? "password" : type}
+      autoComplete={isPassword ? type : "off"}
+      value={props.value}
+      onChange={(event) => props.onChange(event.target.value)}
+      sx={{ minWidth: 150, maxWidth: "100%" }}
+    >
+      {choices?.map(([value, text]) => (
+        <MenuItem key={value} value={value}>
+          {text}
+        </MenuItem>
+      ))}
+    </TextField>
   );
 }

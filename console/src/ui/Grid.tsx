@@ -46,8 +46,8 @@ export function Facts({ facts }: { facts: readonly (readonly [string, ReactNode]
   return (
     <Table size="small">
       <TableBody>
-        {facts.map(([name, value]) => (
-          <TableRow key={name}>
+        {facts.map(([name, value], index) => (
+          <TableRow key={`${name} ${index}`}>
             <TableCell component="th" scope="row" sx={{ width: "35%", fontWeight: 600 }}>
               {name}
             </TableCell>

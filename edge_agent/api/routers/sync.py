@@ -72,8 +72,8 @@ def list_dead_letters(
     with has.database.snapshot() as reader:
         found = dead.list_dead(reader, after_id, limit, code=code)
         images = [] if after_id else uploads.list_dead(reader, limit, code=code)
-    codes = sorted({one.error_code for one in (*found, *images) if one.error_code})
-    reasons = {code: meaning_of("permanent", code, language) for code in codes}
+    codes = {*(one.error_code for one in found), *(one.error_code for one in images)}
+    reasons = {code: meaning_of("permanent", code, language) for code in codes if code}
     return DeadPage(found, images, reasons, found[-1].id if len(found) == limit else None)
 
 
