@@ -270,10 +270,31 @@ def test_the_figures_say_what_was_decided(page: Page) -> None:
     expect(page.get_by_test_id("pareto").locator("svg").last).to_contain_text("傷")
     expect(page.get_by_role("table", name="不合格の理由")).to_contain_text("傷")
     page.get_by_role("button", name="月別").click()
-    page.get_by_text("表で見る").click()
+    page.get_by_text("表で見る").first.click()
     expect(page.get_by_role("table", name="良品率の推移").get_by_role("row")).to_have_count(2)
     page.get_by_role("button", name="時間別").click()
     expect(page.get_by_role("table", name="良品率の推移")).to_contain_text(":00")
+    check_screen(page)
+
+
+def test_where_the_ai_was_wrong_is_shown_period_by_period_with_intervals(page: Page) -> None:
+    open_as(page)
+    session_id, item = judged_item(page, "FG2")  # the AI says OK
+    given = {"final_result": "NG", "item_id": item, "reason_code": "scratch"}
+    ask_api(page, "POST", f"/sessions/{session_id}/verifications", given)
+    page.goto("/#/figures")
+    part = page.get_by_role("region", name="過検出率と見逃し率の推移")
+    part.get_by_text("表で見る").click()
+    table = part.get_by_role("table")
+    for period, sign in (("時間別", ":00"), ("日別", "-"), ("週別", "-W"), ("月別", "-")):
+        page.get_by_role("button", name=period).click()
+        rows = table.get_by_role("row").filter(has_text=sign).filter(has_text="95 %")
+        expect(rows.first).to_contain_text("件")
+        expect(part.locator("[data-part=intervals]")).to_have_count(2)
+        expect(part.locator("[data-part=intervals][d*=V]").first).to_be_attached()
+    total = ask_api(page, "GET", "/statistics/agreement")["total"]["escape"]
+    expect(page.locator("[data-figure=見逃し率] p").first).to_have_text(f"{total['value'] * 100:.1f} %")
+    expect(rows.last).to_contain_text(f"{total['value'] * 100:.1f} %（95 %：{total['low'] * 100:.1f}～")
     check_screen(page)
 
 
@@ -301,6 +322,8 @@ def test_what_the_server_refused_is_shown_with_its_reason_and_tried_again(page: 
     page.goto("/#/tech")
     dead = page.get_by_test_id("dead")
     expect(dead).to_contain_text("unknown-product")
+    reason = ask_api(page, "GET", "/sync/dead")["reasons"]["unknown-product"]
+    expect(dead).to_contain_text(reason["hint"])
     dead.get_by_text("データ", exact=True).click()
     expect(dead).to_contain_text(session_id)
     check_screen(page)

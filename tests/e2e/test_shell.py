@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, expect
 
 from tests.e2e.windows import ask_api, check_screen, log_in, new_session, open_as
 
@@ -46,6 +46,53 @@ def test_the_text_can_be_made_larger(page: Page) -> None:
     expect(page.locator("[role=menu]")).to_have_count(0)  # hidden at once, gone a little later
     expect(heading).to_have_css("font-size", f"{before * 1.25:g}px")
     check_screen(page)
+
+
+def test_anybody_changes_their_own_password_and_stays_logged_in(page: Page) -> None:
+    open_as(page, "admin")
+    person = {
+        "username": "changer",
+        "full_name": "変更者",
+        "password": "first-password-1",
+        "role": "inspector",
+    }
+    ask_api(page, "POST", "/users", person)
+    page.context.clear_cookies()
+    assert log_in_by_api(page, "first-password-1").ok
+    page.goto("/#/")
+    page.reload()
+    page.get_by_test_id("person").click()
+    page.get_by_role("menuitem", name="パスワードの変更").click()
+    check_screen(page)
+    give_password(page, "first-password-1", "second-password-2", "third-password-3")
+    expect(page.get_by_role("alert")).to_contain_text("一致しません")
+    give_password(page, "wrong-password", "second-password-2", "second-password-2")
+    expect(page.get_by_role("alert")).to_have_attribute("data-code", "password-wrong")
+    give_password(page, "first-password-1", "short", "short")
+    expect(page.get_by_role("alert")).to_have_attribute("data-code", "password-unfit")
+    check_screen(page)
+    give_password(page, "first-password-1", "second-password-2", "second-password-2")
+    expect(page.get_by_test_id("changed")).to_be_visible()
+    page.get_by_role("main").get_by_role("link", name="ホーム").click()
+    expect(page.get_by_role("heading", name="検査", exact=True)).to_be_visible()
+    assert not log_in_by_api(page, "first-password-1").ok
+    assert log_in_by_api(page, "second-password-2").ok
+
+
+def log_in_by_api(page: Page, password: str) -> APIResponse:
+    body = {"username": "changer", "password": password, "cookie": True}
+    origin = {"Origin": page.url.split("/#")[0].rstrip("/")}
+    return page.request.post("/api/v1/auth/login", data=body, headers=origin)
+
+
+def give_password(page: Page, present: str, new: str, again: str) -> None:
+    """Typed with keys only, from the first field on."""
+    page.get_by_label("現在のパスワード").fill(present)
+    page.keyboard.press("Tab")
+    page.keyboard.type(new)
+    page.keyboard.press("Tab")
+    page.keyboard.type(again)
+    page.keyboard.press("Enter")
 
 
 def test_logging_out_ends_the_login(page: Page) -> None:

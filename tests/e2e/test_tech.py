@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from edge_agent.archive import pack
 from edge_agent.demo import BUNDLE, IMAGES
@@ -16,8 +16,8 @@ from tests.e2e.windows import ask_api, check_screen, open_as
 MODEL = BUNDLE / "models" / "plate-defects-1.0.0"
 
 
-def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label).click()
+def choose(page: Page, label: str, option: str, part: Locator | None = None) -> None:
+    (part or page).get_by_role("combobox", name=label).click()
     page.get_by_role("option").filter(has_text=option).first.click()
 
 
@@ -80,6 +80,60 @@ def test_cameras_and_folders_are_made_and_removed(page: Page, tmp_path: Path) ->
     check_screen(page)
     (tmp_path / "line2" / "FORM1.jpg").write_bytes(PLATE.read_bytes() + b"form")  # bytes of its own
     expect(folder.get_by_role("row", name="取り込み済み 1")).to_be_visible()
+    folder.get_by_role("button", name="登録を外す").click()
+    page.get_by_role("dialog").get_by_role("button", name="登録を外す").click()
+    expect(folder).to_have_count(0)
+
+
+def test_a_camera_is_changed_and_keeps_what_is_not_touched(page: Page) -> None:
+    open_as(page, "technician")
+    ask_api(page, "PUT", "/cameras/gate", {"source": "rtsp://cam:secret@127.0.0.1:9/one", "fps": 5})
+    page.goto("/#/tech/equipment")
+    camera = page.get_by_test_id("camera").filter(has_text="gate")
+    camera.get_by_role("button", name="設定を変更").click()
+    expect(camera.get_by_label("接続先")).to_have_value("rtsp://127.0.0.1:9/one")
+    camera.get_by_label("幅").fill("640")
+    check_screen(page)
+    camera.get_by_role("button", name="変更を保存").click()
+    expect(camera.get_by_role("button", name="設定を変更")).to_be_visible()
+    camera.get_by_role("button", name="設定を変更").click()
+    expect(camera.get_by_label("幅")).to_have_value("640")
+    camera.get_by_label("接続先").fill("no address")
+    camera.get_by_role("button", name="変更を保存").click()
+    expect(camera.get_by_role("alert")).to_be_visible()
+    camera.get_by_label("接続先").fill("3")
+    camera.get_by_role("button", name="変更を保存").click()
+    expect(camera).to_contain_text("3 · ")
+    camera.get_by_role("button", name="登録を外す").click()
+    page.get_by_role("dialog").get_by_role("button", name="登録を外す").click()
+    expect(camera).to_have_count(0)
+
+
+def test_a_folder_is_changed_and_keeps_what_is_not_shown(page: Page, tmp_path: Path) -> None:
+    open_as(page, "technician")
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    made = {"path": str(tmp_path / "old"), "item": "SURFACE", "sidecar": True, "settle_s": 7}
+    ask_api(page, "PUT", "/folders/moved", made)
+    page.goto("/#/tech/equipment")
+    folder = page.get_by_test_id("folder").filter(has_text="moved")
+    folder.get_by_role("button", name="設定を変更").click()
+    expect(folder.get_by_label("場所")).to_have_value(made["path"])
+    folder.get_by_label("場所").fill("relative")
+    folder.get_by_role("button", name="変更を保存").click()
+    expect(folder.get_by_role("alert")).to_be_visible()
+    folder.get_by_label("場所").fill(str(tmp_path / "new"))
+    choose(page, "製品", "デモ", folder)
+    check_screen(page)
+    folder.get_by_role("button", name="変更を保存").click()
+    expect(folder.get_by_role("row", name=str(tmp_path / "new"))).to_be_visible()
+    [config] = [
+        one["config"]
+        for one in ask_api(page, "GET", "/folders")["folders"]
+        if one["config"]["name"] == "moved"
+    ]
+    kept = {name: config[name] for name in ("path", "product", "item", "pattern", "sidecar", "settle_s")}
+    assert kept == {**made, "path": str(tmp_path / "new"), "product": "DEMO-PLATE", "pattern": None}
     folder.get_by_role("button", name="登録を外す").click()
     page.get_by_role("dialog").get_by_role("button", name="登録を外す").click()
     expect(folder).to_have_count(0)

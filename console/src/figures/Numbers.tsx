@@ -23,7 +23,7 @@ export function Numbers(props: { yields: Schemas["Yield"]; agreement: Schemas["A
     ["verdict.HOLD", yields.review],
   ] as const;
   return (
-    <Box sx={{ display: "grid", gap: 1, gridTemplateColumns: "repeat(auto-fill, minmax(11rem, 1fr))" }}>
+    <Box sx={{ display: "grid", gap: 1, gridTemplateColumns: "repeat(auto-fill, minmax(13rem, 1fr))" }}>
       {counts.map(([word, count]) => (
         <Figure key={word} name={t(word)} value={number(count)} />
       ))}

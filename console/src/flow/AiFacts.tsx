@@ -60,7 +60,7 @@ export function AiDetails({ run, criteria }: Props) {
         <Facts
           facts={detail.steps.map((step) => [
             `${step.id} (${step.type})`,
-            `${number(step.ms, 1)} ms${step.ok ? "" : " ✕"}`,
+            step.ok ? `${number(step.ms, 1)} ms` : `${t("trace.failure")} · ${number(step.ms, 1)} ms`,
           ])}
         />
       </Details>

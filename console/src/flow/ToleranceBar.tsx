@@ -1,6 +1,7 @@
 import Typography from "@mui/material/Typography";
 import { useTheme } from "@mui/material/styles";
 import { useWords } from "../i18n";
+import { VerdictMark } from "../ui/Verdict";
 import { digitsFor, type Tolerance } from "./result";
 
 const [WIDTH, HEIGHT] = [300, 44];
@@ -19,7 +20,7 @@ export function ToleranceBar({ tolerance, value }: { tolerance: Tolerance; value
   return (
     <div>
       <Typography variant="h6" component="p" data-testid="measured">
-        {show(value)} {unit} {isInside ? "✓" : "✕"}
+        {show(value)} {unit} <VerdictMark result={isInside ? "OK" : "NG"} />
       </Typography>
       <svg
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
