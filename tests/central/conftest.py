@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 from psycopg.conninfo import make_conninfo
 
 from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
+from tests.central.caller import Caller, enrolled, serving
 from tests.central.devices import Device
 from tests.servers import StoreServer, object_store, postgres
 
@@ -85,3 +87,15 @@ def device(database: Database, tmp_path: Path) -> Iterator[Device]:
     made = Device(database, tmp_path / "device")
     yield made
     made.close()
+
+
+@pytest.fixture
+def client(database: Database, tmp_path: Path) -> Iterator[TestClient]:
+    with serving(database, tmp_path) as client:
+        yield client
+
+
+@pytest.fixture
+def caller(client: TestClient, device: Device) -> Caller:
+    """The device's way to the server."""
+    return enrolled(client, device.database, device.device_id, device.incarnation)

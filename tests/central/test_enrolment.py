@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from fastapi.testclient import TestClient
 
@@ -13,14 +10,8 @@ from central_server.store import devices
 from central_server.store.database import Database
 from sync_protocol.messages import EnrollReply
 from sync_protocol.wire import read
-from tests.central.caller import Caller, document_of, enrolled, hello_of, problem_of, serving
+from tests.central.caller import Caller, document_of, enrolled, hello_of, problem_of
 from tests.central.devices import CLOCK
-
-
-@pytest.fixture
-def client(database: Database, tmp_path: Path) -> Iterator[TestClient]:
-    with serving(database, tmp_path) as client:
-        yield client
 
 
 def new_caller(client: TestClient) -> Caller:

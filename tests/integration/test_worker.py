@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,80 +17,12 @@ import numpy as np
 import psutil
 import pytest
 
-from edge_agent.clock import Clock
-from edge_agent.errors import BadDefinition, BadImage, InferenceFailed
-from edge_agent.inference.documents import sha256_of
-from edge_agent.inference.jobs import Job, PlanRef
+from edge_agent.errors import BadDefinition, BadImage
 from edge_agent.inference.restarts import RestartLimit
-from edge_agent.inference.worker import InferencePool
 from edge_agent.models import AiResult
 from tests import onnx_models as nets
+from tests.integration.line import CRITERIA, LONG_S, NOW, Line, Watch, failure, pipeline
 from tests.waiting import WAIT_S, wait_for
-
-LONG_S = 3600.0
-"""What no machine is slow enough to let pass."""
-NOW = "2026-11-23T00:00:00.000Z"
-CRITERIA = {"type": "VISUAL", "rule": "class", "accept": ["OK"], "conf_min": 0.8}
-
-
-def pipeline(model: str) -> PlanRef:
-    document = {
-        "schema": "pipeline/1",
-        "code": model,
-        "version": "1.0.0",
-        "inputs": {"image": "image"},
-        "steps": [
-            {
-                "id": "cls",
-                "type": "model.classify",
-                "in": {"image": "$in.image"},
-                "with": {"model": model, "version": "1.0.0"},
-            },
-            {"id": "judge", "type": "judge", "in": {"classes": "$cls.classes"}},
-            {
-                "id": "view",
-                "type": "draw.overlay",
-                "in": {"image": "$in.image", "verdict": "$judge.verdict"},
-            },
-        ],
-        "outputs": {"verdict": "$judge.verdict", "overlay": "$view.image"},
-    }
-    return PlanRef(sha256_of(document), json.dumps(document))
-
-
-class Line:
-    """An inspection line: pictures, two models, and a pool."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.folder = folder
-        nets.package(folder / "bright-1.0.0", nets.brightness_classifier(), nets.CLASSIFIER)
-        nets.package(folder / "endless-1.0.0", nets.never_ending(), nets.CLASSIFIER)
-        self.models = {(name, "1.0.0"): folder / f"{name}-1.0.0" for name in ("bright", "endless")}
-        for name, value in (("bright", 250), ("dark", 5)):
-            cv2.imwrite(str(folder / f"{name}.png"), np.full((48, 64, 3), value, np.uint8))
-        self.pool = InferencePool(**options)
-
-    def start(self) -> None:
-        self.pool.start()
-        assert self.pool.configure(self.models, {}).result(WAIT_S) == ()
-
-    def job(self, picture: str = "bright", model: str | None = "bright", **changes: Any) -> Job:
-        values: dict[str, Any] = {
-            "picture": self.folder / f"{picture}.png",
-            "plan": None if model is None else pipeline(model),
-            "criteria": CRITERIA,
-            "scan": {},
-            "calibration": None,
-            "now": NOW,
-            "deadline_s": WAIT_S,
-            "derived": None,
-        }
-        return Job(**{**values, **changes})
-
-    def verdict(self, *arguments: Any, **changes: Any) -> AiResult:
-        result = self.pool.submit(self.job(*arguments, **changes)).result.result(WAIT_S)
-        assert result is not None
-        return result.overall_result
 
 
 @pytest.fixture(scope="module")
@@ -121,27 +50,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         line.pool.close(0.0)
 
 
-class Watch:
-    """The pool's clock: it goes as any, and can be turned on by `LONG_S`."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-        self.clock = Clock(monotonic=lambda: time.monotonic() + self.ahead_s)
-
-    def turn(self, line: Line) -> None:
-        self.ahead_s += LONG_S
-        line.pool.request("verify", folder=str(line.models["bright", "1.0.0"]))  # the pool looks at the clock
-
-
 @pytest.fixture
 def watch() -> Watch:
     return Watch()
-
-
-def failure(future: Future[Any]) -> InferenceFailed:
-    error = future.exception(WAIT_S)
-    assert isinstance(error, InferenceFailed)
-    return error
 
 
 def test_a_job_gives_size_verdict_and_pictures(line: Line, tmp_path: Path) -> None:
