@@ -25,7 +25,7 @@ from edge_agent.clock import Clock
 from edge_agent.errors import BadInput
 from sync_protocol import parcels, wire
 from sync_protocol.checksums import ChecksumMismatch
-from sync_protocol.messages import Blob, HaveRequest, PushReply, VerifyRequest
+from sync_protocol.messages import Blob, HaveRequest, Malformed, PushReply, VerifyRequest
 from sync_protocol.parcels import Acknowledgement, Manifest
 
 LIMITS = Limits(
@@ -99,9 +99,9 @@ def read_manifest(database: Database, file: Path, copy: Unpacked) -> tuple[Manif
         key = parcels.key_of(token_sha256, "parcel/1")
         manifest = parcels.read_manifest(document, signature.proof, key)
         if manifest.device_id != signature.device_id:
-            raise wire.Malformed("signed for one device, made by another")
+            raise Malformed("signed for one device, made by another")
         _require_members(manifest, copy.files)
-    except (parcels.NotAuthentic, wire.Malformed) as error:
+    except (parcels.NotAuthentic, Malformed) as error:
         raise invalid(file, str(error)) from None
     return manifest, token_sha256
 
@@ -109,7 +109,7 @@ def read_manifest(database: Database, file: Path, copy: Unpacked) -> tuple[Manif
 def _member(copy: Unpacked, name: str, max_bytes: int) -> bytes:
     facts = copy.files.get(name)
     if facts is None or facts.size_bytes > max_bytes:
-        raise wire.Malformed(f"it has no {name}, or one that is too long")
+        raise Malformed(f"it has no {name}, or one that is too long")
     return (copy.folder / name).read_bytes()
 
 
@@ -121,7 +121,7 @@ def _require_members(manifest: Manifest, files: dict[str, FileFacts]) -> None:
         name: facts for name, facts in files.items() if name not in (parcels.MANIFEST, parcels.SIGNATURE)
     }
     if wrong := sorted(name for name in said.keys() | found.keys() if said.get(name) != found.get(name)):
-        raise wire.Malformed(f"{len(wrong)} members are not what the manifest says; the first: {wrong[0]}")
+        raise Malformed(f"{len(wrong)} members are not what the manifest says; the first: {wrong[0]}")
 
 
 def _pushed(database: Database, manifest: Manifest, folder: Path, progress: Progress) -> Iterator[PushReply]:
@@ -130,7 +130,7 @@ def _pushed(database: Database, manifest: Manifest, folder: Path, progress: Prog
         body = (folder / "batches" / batch.name).read_bytes()
         try:
             request = wire.read_push(wire.unpack(body))
-        except (ChecksumMismatch, wire.Malformed, wire.TooLarge) as error:
+        except (ChecksumMismatch, Malformed, wire.TooLarge) as error:
             raise invalid(folder, f"batch {batch.name}: {error}") from None
         with database.write() as tx:
             reply = ingest.push(tx, manifest.device_id, request)

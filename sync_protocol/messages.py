@@ -11,7 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,8 +26,15 @@ Operation = Literal["INSERT", "UPDATE", "DELETE"]
 Outcome = Literal["applied", "duplicate", "superseded", "deferred", "rejected"]
 
 
+class Malformed(ValueError):
+    """Undamaged, but not a message of this protocol."""
+
+
 class Message(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
 # ── enrolment ───────────────────────────────────────────────────────────────────────────────────────────

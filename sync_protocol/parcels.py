@@ -19,8 +19,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from sync_protocol.checksums import ChecksumMismatch
-from sync_protocol.messages import Id, Message, PushReply, Sha256
-from sync_protocol.wire import AnyMessage, Malformed, TooLarge, pack, unpack
+from sync_protocol.messages import AnyMessage, Id, Malformed, Message, PushReply, Sha256
+from sync_protocol.wire import TooLarge, pack, unpack
 
 PART_BYTES = 3_900_000_000
 PART_FILES = 50_000

@@ -13,20 +13,38 @@ Rules of this file:
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain, groupby, repeat
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 import zstandard
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from sync_protocol.checksums import ChecksumMismatch, seal, unseal
+from sync_protocol.columns import (
+    IDS,
+    SEQS,
+    differences,
+    id_in,
+    looked_up,
+    malformed,
+    numbered,
+    parsed,
+    refs_in,
+    require_lengths,
+    require_positions,
+    require_rows,
+    row_ids,
+    sha256_of_rows,
+    valid,
+)
 from sync_protocol.messages import (
     MAX_OPS,
+    AnyMessage,
     Change,
     Id,
+    Malformed,
     Message,
     Name,
     Operation,
@@ -46,14 +64,8 @@ MEDIA_TYPE = "application/json"
 MAX_BODY_BYTES = 4 << 20
 MAX_DOCUMENT_BYTES = 32 << 20
 LEVEL = 1  # measured on a day of inspections: higher ones cost three times as much and save 4 %
-_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
-AnyMessage = TypeVar("AnyMessage", bound=Message)
 Position = Annotated[int, Field(ge=0)]
-
-
-class Malformed(ValueError):
-    """Undamaged, but not a message of this protocol."""
 
 
 class TooLarge(ValueError):
@@ -100,7 +112,7 @@ def read(kind: type[AnyMessage], document: bytes) -> AnyMessage:
     try:
         return kind.model_validate_json(document)
     except ValidationError as error:
-        raise _malformed(error) from None
+        raise malformed(error) from None
 
 
 # ── push ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,16 +139,16 @@ class _PushColumns(Message):
 def write_push(request: PushRequest) -> bytes:
     """A batch whose rows' checksums the sender has verified."""
     ops = request.ops
-    kinds = _numbered((op.entity_type, op.operation) for op in ops)
+    kinds = numbered((op.entity_type, op.operation) for op in ops)
     return orjson.dumps(
         {
             "batch_id": request.batch_id,
             "incarnation": request.incarnation,
             "clock_offset_ms": request.clock_offset_ms,
-            "rows_sha256": _rows_sha256(bytes.fromhex(op.sha256) for op in ops),
+            "rows_sha256": sha256_of_rows(bytes.fromhex(op.sha256) for op in ops),
             "kinds": list(kinds),
             "kind": [kinds[op.entity_type, op.operation] for op in ops],
-            "seq": _differences([op.seq for op in ops]),
+            "seq": differences([op.seq for op in ops]),
             "op_id": [op.op_id for op in ops],
             "tx": [(tx_id, len(list(run))) for tx_id, run in groupby(op.tx_id for op in ops)],
             "base_version": {
@@ -155,22 +167,22 @@ def write_push(request: PushRequest) -> bytes:
 
 def read_push(document: bytes) -> PushRequest:
     """Inverse of `write_push`."""
-    columns = _parsed(_PushColumns, document)
+    columns = parsed(_PushColumns, document)
     count = len(columns.data)
-    _require_lengths(count, columns.kind, columns.seq, columns.op_id)
-    _require_positions(count, columns.base_version, columns.blob_refs, columns.entity_id)
+    require_lengths(count, columns.kind, columns.seq, columns.op_id)
+    require_positions(count, columns.base_version, columns.blob_refs, columns.entity_id)
     if sum(length for _, length in columns.tx) != count:
         raise Malformed("the transactions are not those of the operations")
     digests = [hashlib.sha256(data.encode()) for data in columns.data]
-    _require_rows(columns.rows_sha256, (one.digest() for one in digests))
-    kinds = _looked_up(columns.kinds, columns.kind)
+    require_rows(columns.rows_sha256, (one.digest() for one in digests))
+    kinds = looked_up(columns.kinds, columns.kind)
     ops = map(
         PushOp,
-        _valid(_SEQS, list(accumulate(columns.seq))),
+        valid(SEQS, list(accumulate(columns.seq))),
         columns.op_id,
         chain.from_iterable(repeat(tx_id, length) for tx_id, length in columns.tx),
         [entity_type for entity_type, _ in kinds],
-        _valid(_IDS, _ids(columns.entity_id, columns.data)),
+        valid(IDS, row_ids(columns.entity_id, columns.data)),
         [operation for _, operation in kinds],
         columns.data,
         [one.hexdigest() for one in digests],
@@ -206,11 +218,11 @@ def write_push_reply(reply: PushReply) -> bytes:
 
 def read_push_reply(document: bytes, request: PushRequest) -> PushReply:
     """The whole answer to `request`. Raises Malformed also when it answers another batch."""
-    columns = _parsed(_PushReplyColumns, document)
+    columns = parsed(_PushReplyColumns, document)
     if columns.batch_id != request.batch_id:
         raise Malformed("this answers another batch")
     others = {at: rest for at, *rest in columns.results}
-    _require_positions(len(request.ops), others)
+    require_positions(len(request.ops), others)
     results = (OpResult(op.op_id, *others.get(at, ("applied",))) for at, op in enumerate(request.ops))
     return PushReply.model_construct(
         batch_id=columns.batch_id,
@@ -256,7 +268,7 @@ def write_page(page: Page) -> bytes:
 
 def read_page(document: bytes) -> Page:
     """Inverse of `write_page`; whether it continues the reader's cursor is the reader's to check."""
-    columns = _parsed(_PageColumns, document)
+    columns = parsed(_PageColumns, document)
     return Page.model_construct(
         space=columns.space,
         server_epoch=columns.server_epoch,
@@ -273,19 +285,19 @@ def write_rows(reply: RowsReply) -> bytes:
 
 def read_rows(document: bytes) -> RowsReply:
     """Inverse of `write_rows`."""
-    columns = _parsed(_RowsColumns, document)
+    columns = parsed(_RowsColumns, document)
     return RowsReply.model_construct(
         space=columns.space, table=columns.of_table, changes=_changes_of(columns)
     )
 
 
 def _columns_of(changes: Sequence[Change]) -> dict[str, Any]:
-    tables = _numbered(change.table for change in changes)
+    tables = numbered(change.table for change in changes)
     return {
-        "rows_sha256": _rows_sha256(bytes.fromhex(change.sha256) for change in changes),
+        "rows_sha256": sha256_of_rows(bytes.fromhex(change.sha256) for change in changes),
         "tables": list(tables),
         "table": [tables[change.table] for change in changes],
-        "version": _differences([change.version for change in changes]),
+        "version": differences([change.version for change in changes]),
         "id": {str(at): change.id for at, change in enumerate(changes) if change.id != id_in(change.data)},
         "tombstone": [at for at, change in enumerate(changes) if change.operation == "tombstone"],
         "data": [change.data for change in changes],
@@ -294,116 +306,20 @@ def _columns_of(changes: Sequence[Change]) -> dict[str, Any]:
 
 def _changes_of(columns: _ChangeColumns) -> tuple[Change, ...]:
     count, tombstones = len(columns.data), dict.fromkeys(columns.tombstone)
-    _require_lengths(count, columns.table, columns.version)
-    _require_positions(count, columns.id, tombstones)
+    require_lengths(count, columns.table, columns.version)
+    require_positions(count, columns.id, tombstones)
     digests = [
         None if at in tombstones else hashlib.sha256(data.encode()) for at, data in enumerate(columns.data)
     ]
-    _require_rows(columns.rows_sha256, (one.digest() for one in digests if one))
+    require_rows(columns.rows_sha256, (one.digest() for one in digests if one))
     operations: list[Literal["put", "tombstone"]] = ["put" if one else "tombstone" for one in digests]
     changes = map(
         Change,
-        _looked_up(columns.tables, columns.table),
-        _ids(columns.id, columns.data),
+        looked_up(columns.tables, columns.table),
+        row_ids(columns.id, columns.data),
         operations,
-        _valid(_SEQS, list(accumulate(columns.version))),
+        valid(SEQS, list(accumulate(columns.version))),
         columns.data,
         [one.hexdigest() if one else "" for one in digests],
     )
     return tuple(changes)
-
-
-# ── columns ─────────────────────────────────────────────────────────────────────────────────────────────
-
-_IDS = TypeAdapter(list[Id])
-_SEQS = TypeAdapter(list[Seq])
-_Item = TypeVar("_Item")
-
-
-def id_in(data: str) -> str | None:
-    """The member `id` (else `server_id`) of a flat row's canonical JSON."""
-    row_id = _member(data, "id")
-    return _member(data, "server_id") if row_id is None else row_id
-
-
-def refs_in(data: str) -> tuple[str, ...]:
-    """The object that a flat row's member `sha256` names, if it has one."""
-    sha256 = _member(data, "sha256")
-    return (sha256,) if sha256 is not None and _SHA256(sha256) else ()
-
-
-def _member(data: str, name: str) -> str | None:
-    """A text of a flat row's canonical JSON, up to its first quotation mark."""
-    for opening in (",", "{"):
-        start = data.find(f'{opening}"{name}":"')
-        if start >= 0:
-            start += len(name) + 5
-            return data[start : data.find('"', start)]
-    return None
-
-
-def _ids(said: Mapping[int, str], rows: Sequence[str]) -> list[str]:
-    ids = [said[at] if at in said else id_in(data) for at, data in enumerate(rows)]
-    return [_not_none(row_id) for row_id in ids]
-
-
-def _not_none(row_id: str | None) -> str:
-    if row_id is None:
-        raise Malformed("a row has no id")
-    return row_id
-
-
-def _numbered(items: Iterable[_Item]) -> dict[_Item, int]:
-    return {item: number for number, item in enumerate(dict.fromkeys(items))}
-
-
-def _looked_up(items: Sequence[_Item], positions: Sequence[int]) -> list[_Item]:
-    try:
-        return [items[position] for position in positions]
-    except IndexError:
-        raise Malformed("a position lies outside its list") from None
-
-
-def _differences(numbers: Sequence[int]) -> list[int]:
-    return [after - before for before, after in zip([0, *numbers], numbers, strict=False)]
-
-
-def _rows_sha256(digests: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
-def _require_rows(rows_sha256: str, digests: Iterable[bytes]) -> None:
-    if _rows_sha256(digests) != rows_sha256:
-        raise ChecksumMismatch("the rows are not those that were written")
-
-
-def _require_lengths(count: int, *columns: Sequence[object]) -> None:
-    if any(len(column) != count for column in columns):
-        raise Malformed("the columns differ in length")
-
-
-def _require_positions(count: int, *mappings: Mapping[int, object]) -> None:
-    if any(not 0 <= at < count for mapping in mappings for at in mapping):
-        raise Malformed("a position lies outside the rows")
-
-
-def _parsed(kind: type[AnyMessage], document: bytes) -> AnyMessage:
-    try:
-        return kind.model_validate(orjson.loads(document))
-    except orjson.JSONDecodeError as error:
-        raise Malformed(f"not JSON: {error}") from None
-    except ValidationError as error:
-        raise _malformed(error) from None
-
-
-def _valid(adapter: TypeAdapter[list[_Item]], items: Sequence[object]) -> list[_Item]:
-    try:
-        return adapter.validate_python(items)
-    except ValidationError as error:
-        raise _malformed(error) from None
-
-
-def _malformed(error: ValidationError) -> Malformed:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = "/".join(str(part) for part in first["loc"])
-    return Malformed(f"{place}: {first['msg']} ({error.error_count()} such faults)")

@@ -26,8 +26,8 @@ from edge_agent.messages import choose_language
 from sync_protocol.checksums import ChecksumMismatch
 from sync_protocol.codes import Disposition as CodeDisposition
 from sync_protocol.codes import Scope
-from sync_protocol.messages import ProblemDetails
-from sync_protocol.wire import Malformed, TooLarge
+from sync_protocol.messages import Malformed, ProblemDetails
+from sync_protocol.wire import TooLarge
 
 MEDIA_TYPE = "application/problem+json"
 STATUS = {

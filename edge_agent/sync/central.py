@@ -41,6 +41,7 @@ from sync_protocol.messages import (
     HaveRequest,
     HelloReply,
     HelloRequest,
+    Malformed,
     Message,
     Page,
     ProblemDetails,
@@ -319,7 +320,7 @@ def _understood() -> Iterator[None]:
         raise SyncFailed(
             Kind.DAMAGED, "reply-damaged", f"The answer is not whole, or not the server's ({error})."
         ) from error
-    except (wire.Malformed, wire.TooLarge) as error:
+    except (Malformed, wire.TooLarge) as error:
         raise SyncFailed(
             Kind.DAMAGED, "reply-invalid", f"The answer is not of this protocol ({error})."
         ) from error

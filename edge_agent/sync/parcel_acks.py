@@ -22,9 +22,8 @@ from edge_agent.sync import device
 from edge_agent.sync.device import Standing
 from edge_agent.sync.push import Settlement, conflict_of, read_entries, settle
 from sync_protocol import parcels
-from sync_protocol.messages import PushReply
+from sync_protocol.messages import Malformed, PushReply
 from sync_protocol.parcels import Acknowledgement
-from sync_protocol.wire import Malformed
 
 IMAGES_AT_ONCE = 500
 

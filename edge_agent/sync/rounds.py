@@ -36,7 +36,7 @@ from edge_agent.sync.pages import Pages
 from edge_agent.sync.pull import Assembly, PageRefused, Place, accept_page, assemble
 from sync_protocol import wire
 from sync_protocol.checksums import ChecksumMismatch
-from sync_protocol.messages import Page
+from sync_protocol.messages import Malformed, Page
 from sync_protocol.tables import SPACES
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, 3600.0
@@ -170,7 +170,7 @@ class PullLane:
         try:
             with self._db.snapshot() as reader:
                 return assemble(_staged(reader, start.space), start)
-        except (PageRefused, ChecksumMismatch, wire.Malformed, wire.TooLarge):
+        except (PageRefused, ChecksumMismatch, Malformed, wire.TooLarge):
             with self._db.write(local=False) as tx:
                 pulled.drop_pages(tx, start.space)
             return None

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from sync_protocol.canonical import canonical_row, sha256_hex
 from sync_protocol.checksums import ChecksumMismatch, seal
+from sync_protocol.columns import id_in, refs_in
 from sync_protocol.messages import (
     Change,
     HelloReply,
+    Malformed,
     OpResult,
     Outcome,
     Page,
@@ -29,16 +31,13 @@ from sync_protocol.messages import (
     RowsReply,
 )
 from sync_protocol.wire import (
-    Malformed,
     TooLarge,
-    id_in,
     pack,
     read,
     read_page,
     read_push,
     read_push_reply,
     read_rows,
-    refs_in,
     unpack,
     write,
     write_page,
