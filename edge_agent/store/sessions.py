@@ -3,18 +3,19 @@
 Rules of this file:
 - SQL only; which status may follow which is `inspection.rules`' to say.
 - Lists page by key (started_at, id), never by offset: page 10,000 costs what page 1 does.
-- Every mix of filters reads one index in its order, so a list costs its length whether much or nothing matches.
+- Every mix of filters reads one index in its order, so a list costs its length whether much or nothing matches;
+  what bears a text that is searched for is looked up by it, and only that is sorted.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_agent.models import Session, SessionStatus, Target
-from edge_agent.store.database import placeholders
 from edge_agent.store.records import columns, many, one
 
 HISTORY_INDEXES = {
@@ -27,17 +28,24 @@ HISTORY_INDEXES = {
 """Columns held equal → the index that has them first, then started_at and id."""
 SUMMARY = """s.id, s.status, s.final_result, s.started_at, s.completed_at, s.product_id, s.user_id, s.source,
              s.target_id, t.product_code, t.batch_id, t.serial_no, t.qr_code"""
+LETS_THROUGH = """
+    s.product_id = coalesce(:product_id, s.product_id) AND s.user_id IS coalesce(:user_id, s.user_id)
+    AND s.status = coalesce(:status, s.status)
+    AND s.started_at >= coalesce(:since, '') AND s.started_at < coalesce(:until, '~')
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """What to list; None = any. `since` ≤ started_at < `until`, RFC 3339."""
+    """What to list; None = any. `since` ≤ started_at < `until`, RFC 3339. `text`: exactly the serial number, the lot
+    or the code as it was scanned."""
 
     product_id: str | None = None
     user_id: int | None = None
     status: SessionStatus | None = None
     since: str | None = None
     until: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,8 @@ def list_sessions(
     reader: sqlite3.Connection, wanted: HistoryFilter, after: tuple[str, str] | None, limit: int
 ) -> list[SessionSummary]:
     """Newest first; `after` = (started_at, id) of the last line of the page before."""
+    if wanted.text is not None:
+        return _list_found(reader, wanted, after, limit)
     parts = [_history(wanted, status, after) for status in _statuses(wanted)]
     sql = " UNION ALL ".join(text for text, _ in parts) + " ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
     args = [value for _, values in parts for value in values]
@@ -154,14 +164,29 @@ def list_named(
     """Those of these sessions that the filter lets through, newest first."""
     sql = f"""
         SELECT {SUMMARY} FROM inspection_sessions s CROSS JOIN inspection_targets t ON t.id = s.target_id
-        WHERE s.id IN ({placeholders(session_ids)})
-              AND s.product_id = coalesce(?, s.product_id) AND s.user_id IS coalesce(?, s.user_id)
-              AND s.status = coalesce(?, s.status) AND s.started_at >= coalesce(?, '')
-              AND s.started_at < coalesce(?, '~')
+        WHERE s.id IN (SELECT value FROM json_each(:ids)) AND {LETS_THROUGH}
+              AND coalesce(:text IN (t.serial_no, t.batch_id, t.qr_code), 1)
         ORDER BY s.started_at DESC, s.id DESC
     """
-    equal = (wanted.product_id, wanted.user_id, wanted.status)
-    return many(SessionSummary, reader.execute(sql, (*session_ids, *equal, wanted.since, wanted.until)))
+    return many(SessionSummary, reader.execute(sql, {**asdict(wanted), "ids": json.dumps([*session_ids])}))
+
+
+def _list_found(
+    reader: sqlite3.Connection, wanted: HistoryFilter, after: tuple[str, str] | None, limit: int
+) -> list[SessionSummary]:
+    """The sessions of the few targets that bear the text, found by it."""
+    sql = f"""
+        SELECT {SUMMARY} FROM inspection_targets t
+        CROSS JOIN inspection_sessions s INDEXED BY idx_inspection_sessions_target ON s.target_id = t.id
+        WHERE t.id IN (SELECT id FROM inspection_targets WHERE serial_no = :text AND serial_no <> ''
+                       UNION ALL SELECT id FROM inspection_targets WHERE batch_id = :text AND batch_id <> ''
+                       UNION ALL SELECT id FROM inspection_targets WHERE qr_code = :text)
+              AND {LETS_THROUGH} AND (s.started_at, s.id) < (:last_at, :last_id)
+        ORDER BY s.started_at DESC, s.id DESC LIMIT :limit
+    """
+    last_at, last_id = after or ("~", "~")
+    args = {**asdict(wanted), "last_at": last_at, "last_id": last_id, "limit": limit}
+    return many(SessionSummary, reader.execute(sql, args))
 
 
 def _statuses(wanted: HistoryFilter) -> list[SessionStatus | None]:

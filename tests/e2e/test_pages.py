@@ -13,7 +13,7 @@ from pypdf import PdfReader
 
 from edge_agent.demo import IMAGES
 from tests.e2e.conftest import PLATE
-from tests.e2e.windows import ask_api, check_screen, item_id, new_session, open_as
+from tests.e2e.windows import ask_api, check_screen, code_of, item_id, new_session, open_as
 from tests.waiting import WAIT_S, wait_for
 
 
@@ -53,6 +53,29 @@ def test_the_history_is_narrowed_by_who_when_and_what(page: Page) -> None:
         page.get_by_role("combobox", name=label).click()
         page.get_by_role("option").filter(has_text=option).first.click()
     expect(rows.filter(has_text="HF1")).to_have_count(1)
+
+
+def test_the_history_is_searched_by_what_is_typed_or_scanned(page: Page) -> None:
+    open_as(page, "admin")
+    new_session(page, "SR1")
+    new_session(page, "SR2", "LOT-SR")
+    page.goto("/#/history")
+    rows, field = page.get_by_role("listitem"), page.get_by_label("シリアル・ロット・読取コード")
+    for text in ("SR2", "LOT-SR", code_of("SR2", "LOT-SR")):
+        field.fill(text)
+        page.keyboard.press("Enter")
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text("SR2")
+    found = saved(page, "CSV 出力")
+    assert b"SR2" in found
+    assert b"SR1" not in found
+    check_screen(page)
+    field.fill("SR")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("該当する検査はありません。")).to_be_visible()
+    field.fill("")
+    page.keyboard.press("Enter")
+    expect(rows.filter(has_text="SR1")).to_have_count(1)
 
 
 def saved(page: Page, button: str) -> bytes:

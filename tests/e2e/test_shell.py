@@ -23,6 +23,24 @@ def test_a_wrong_password_says_what_to_do(page: Page) -> None:
     expect(alert).to_contain_text("パスワード")
 
 
+def test_the_start_shows_what_is_under_way_and_what_today_gave(page: Page) -> None:
+    open_as(page)
+    session_id = new_session(page, "HM1")
+    before = ask_api(page, "GET", "/statistics/yield")["total"]["completed"]
+    page.goto("/#/")
+    expect(page.get_by_test_id("home.completed")).to_have_text(str(before))
+    under_way = page.get_by_role("region", name="途中の検査").get_by_role("link").filter(has_text="HM1")
+    under_way.click()
+    expect(page.get_by_test_id("progress")).to_contain_text("4 項目中 0 項目")
+    for one in ask_api(page, "GET", f"/sessions/{session_id}")["items"]:
+        given = {"final_result": "NG", "item_id": one["item"]["id"], "reason_code": "scratch"}
+        ask_api(page, "POST", f"/sessions/{session_id}/verifications", given)
+    page.goto("/#/")
+    ask_api(page, "POST", f"/sessions/{session_id}/complete")  # the event comes while the start is looked at
+    expect(page.get_by_test_id("home.completed")).to_have_text(str(before + 1))
+    expect(under_way).to_have_count(0)
+
+
 def test_everything_is_there_in_english_and_stays_so(page: Page) -> None:
     open_as(page)
     page.get_by_test_id("person").click()

@@ -113,12 +113,13 @@ def test_a_folder_is_changed_and_keeps_what_is_not_shown(page: Page, tmp_path: P
     open_as(page, "technician")
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
-    made = {"path": str(tmp_path / "old"), "item": "SURFACE", "sidecar": True, "settle_s": 7}
+    old = str(tmp_path / "old")
+    made = {"path": old, "item": "SURFACE", "sidecar": True, "settle_s": 7}
     ask_api(page, "PUT", "/folders/moved", made)
     page.goto("/#/tech/equipment")
     folder = page.get_by_test_id("folder").filter(has_text="moved")
     folder.get_by_role("button", name="設定を変更").click()
-    expect(folder.get_by_label("場所")).to_have_value(made["path"])
+    expect(folder.get_by_label("場所")).to_have_value(old)
     folder.get_by_label("場所").fill("relative")
     folder.get_by_role("button", name="変更を保存").click()
     expect(folder.get_by_role("alert")).to_be_visible()

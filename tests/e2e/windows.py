@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.browser import MODULES
 
 PASSWORD = "demo"
+LOT = "L2611A07"
 PATIENCE_MS = 60_000
 FINGER_MS = 100
 """No finger presses two keys within less; a scanner does."""
@@ -118,13 +119,13 @@ def ask_api(page: Page, method: str, path: str, body: Any = None) -> Any:
     return answer.json()
 
 
-def code_of(serial: str, lot: str = "L2611A07") -> str:
+def code_of(serial: str, lot: str = LOT) -> str:
     return json.dumps({"product": "DEMO-PLATE", "lot": lot, "serial": serial})
 
 
-def new_session(page: Page, serial: str) -> str:
+def new_session(page: Page, serial: str, lot: str = LOT) -> str:
     """A session of this plate, started behind the screen's back; its id."""
-    return str(ask_api(page, "POST", "/sessions", {"text": code_of(serial)})["session"]["id"])
+    return str(ask_api(page, "POST", "/sessions", {"text": code_of(serial, lot)})["session"]["id"])
 
 
 def item_id(page: Page, session_id: str, item_code: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ MIXES = [
         (None, "plate", "disc"), (None, 1), (None, *STATUSES), (None, INSTANTS[1]), (None, INSTANTS[2])
     )
 ]
+SEARCHES = [replace(mix, text=text) for mix in MIXES[::5] for text in ("L1", "S1", "PLATE;S1", "S")]
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +48,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
                 "UPDATE inspection_sessions SET product_id = ?, status = ?, started_at = ? WHERE id = ?",
                 (of_product, status, started_at, session_id),
             )
+    with made.database.write(local=False) as tx:
+        tx.execute(
+            """UPDATE inspection_targets SET serial_no = 'S' || (rowid % 5), qr_code = 'PLATE;S' || (rowid % 5),
+               batch_id = iif(rowid % 2, 'L1', '')"""
+        )
     yield made
     made.close()
 
 
 def wanted_ids(reader: sqlite3.Connection, wanted: HistoryFilter) -> list[str]:
     """Counted again, one by one."""
-    rows = reader.execute("SELECT * FROM inspection_sessions ORDER BY started_at DESC, id DESC")
+    rows = reader.execute(
+        """SELECT s.*, t.serial_no, t.batch_id, t.qr_code FROM inspection_sessions s
+           JOIN inspection_targets t ON t.id = s.target_id ORDER BY s.started_at DESC, s.id DESC"""
+    )
     return [
         row["id"]
         for row in rows
@@ -61,10 +71,11 @@ def wanted_ids(reader: sqlite3.Connection, wanted: HistoryFilter) -> list[str]:
         and wanted.status in (None, row["status"])
         and (wanted.since or row["started_at"]) <= row["started_at"]
         and (wanted.until is None or row["started_at"] < wanted.until)
+        and wanted.text in (None, row["serial_no"], row["batch_id"] or None, row["qr_code"])
     ]
 
 
-@pytest.mark.parametrize("wanted", MIXES)
+@pytest.mark.parametrize("wanted", [*MIXES, *SEARCHES])
 def test_every_mix_of_filters_pages_through_what_it_names(store: Store, wanted: HistoryFilter) -> None:
     found: list[str] = []
     after: tuple[str, str] | None = None
@@ -75,7 +86,7 @@ def test_every_mix_of_filters_pages_through_what_it_names(store: Store, wanted: 
         assert found == wanted_ids(reader, wanted)
 
 
-@pytest.mark.parametrize("wanted", MIXES)
+@pytest.mark.parametrize("wanted", [*MIXES, *SEARCHES])
 def test_of_sessions_named_those_are_listed_that_the_filters_let_through(
     store: Store, wanted: HistoryFilter
 ) -> None:
@@ -115,6 +126,14 @@ def test_no_mix_of_filters_sorts_or_scans(
     assert "TEMP B-TREE" not in explaining.plan
     filtered = wanted != HistoryFilter() or after
     assert ("SCAN s" in explaining.plan) is not bool(filtered)
+
+
+@pytest.mark.parametrize("wanted", SEARCHES)
+def test_what_is_searched_for_is_found_by_its_text(explaining: Explaining, wanted: HistoryFilter) -> None:
+    sessions.list_sessions(explaining, wanted, (INSTANTS[1], "x"), 50)
+    assert [line for line in explaining.plan.splitlines() if line.startswith("SCAN")] == []
+    for index in ("serial", "batch", "qr_code"):
+        assert f"idx_inspection_targets_{index}" in explaining.plan
 
 
 def test_what_waits_for_a_person_is_read_in_order(explaining: Explaining) -> None:

@@ -4955,6 +4955,8 @@ export interface operations {
                 since?: string | null;
                 /** @description RFC 3339, UTC, milliseconds. */
                 until?: string | null;
+                /** @description Exactly a serial number, a lot or a code as scanned. */
+                text?: string | null;
             };
             header?: {
                 "accept-language"?: string;
@@ -5003,6 +5005,8 @@ export interface operations {
                 since?: string | null;
                 /** @description RFC 3339, UTC, milliseconds. */
                 until?: string | null;
+                /** @description Exactly a serial number, a lot or a code as scanned. */
+                text?: string | null;
             };
             header?: {
                 "accept-language"?: string;
@@ -6375,6 +6379,8 @@ export interface operations {
                 since?: string | null;
                 /** @description RFC 3339, UTC, milliseconds. */
                 until?: string | null;
+                /** @description Exactly a serial number, a lot or a code as scanned. */
+                text?: string | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string | null;
                 limit?: number;

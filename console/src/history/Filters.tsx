@@ -2,13 +2,14 @@ import MenuItem from "@mui/material/MenuItem";
 import Stack from "@mui/material/Stack";
 import TextField from "@mui/material/TextField";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { useSearchParams } from "react-router";
 import { useWords } from "../i18n";
 import { usePeople } from "./people";
 import { products, STATUSES } from "./queries";
 import type { Field } from "./wanted";
 
-/** Period, product, inspector and status; what is chosen stands in the address. */
+/** What is searched for, period, product, inspector and status; what is chosen stands in the address. */
 export function Filters() {
   const { t, name } = useWords();
   const known = useQuery(products);
@@ -20,6 +21,7 @@ export function Filters() {
   ];
   return (
     <Stack direction="row" spacing={1} useFlexGap role="search" sx={{ flexWrap: "wrap" }}>
+      <Search />
       <Day field="since" />
       <Day field="until" />
       {offered.map(([field, choices]) => (
@@ -42,6 +44,30 @@ function useField(field: Field): [string, (value: string) => void] {
       { replace: true },
     );
   return [address.get(field) ?? "", change];
+}
+
+/** Typed or scanned; searched for when Enter ends it or the field is left. */
+function Search() {
+  const { t } = useWords();
+  const [text, change] = useField("text");
+  const [typed, setTyped] = useState(text);
+  const [before, setBefore] = useState(text);
+  if (text !== before) {
+    setBefore(text); // another address: by a link, or by what was typed here
+    setTyped(text);
+  }
+  return (
+    <TextField
+      type="search"
+      label={t("history.text")}
+      value={typed}
+      onChange={({ target }) => setTyped(target.value)}
+      onBlur={() => change(typed.trim())}
+      onKeyDown={({ key }) => key === "Enter" && change(typed.trim())}
+      slotProps={{ htmlInput: { maxLength: 1000, spellCheck: false, autoComplete: "off" } }}
+      sx={{ minWidth: 260 }}
+    />
+  );
 }
 
 function Day({ field }: { field: "since" | "until" }) {

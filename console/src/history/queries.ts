@@ -21,6 +21,8 @@ export interface Wanted {
   /** Instants; `until` is not included. */
   since?: string;
   until?: string;
+  /** Exactly a serial number, a lot or a code as scanned. */
+  text?: string;
 }
 const PAGE = 100;
 

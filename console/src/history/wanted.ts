@@ -3,7 +3,7 @@ import type { Schemas } from "../api/client";
 import { STATUSES, type Wanted } from "./queries";
 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
-export const FIELDS = ["since", "until", "product", "inspector", "status"] as const;
+export const FIELDS = ["text", "since", "until", "product", "inspector", "status"] as const;
 export type Field = (typeof FIELDS)[number];
 
 /** Days begin at this machine's midnight, and the last day is wholly included. */
@@ -11,6 +11,7 @@ export function wantedOf(address: URLSearchParams): Wanted {
   const [since, until] = [address.get("since") ?? "", address.get("until") ?? ""];
   const inspector = Number(address.get("inspector") ?? "");
   return {
+    text: address.get("text") || undefined,
     status: STATUSES.find((one) => one === address.get("status")),
     product_id: address.get("product") || undefined,
     user_id: Number.isInteger(inspector) && inspector > 0 ? inspector : undefined,

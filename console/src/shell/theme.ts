@@ -31,6 +31,7 @@ export const theme = createTheme({
     },
     MuiCssBaseline: {
       styleOverrides: {
+        html: { scrollPaddingTop: 80 }, // what gets the focus is not hidden by the bar at the top
         ":focus-visible": { outline: "3px solid #ef6c00", outlineOffset: 2 },
         "@media (prefers-reduced-motion: reduce)": {
           "*, *::before, *::after": {

@@ -41,6 +41,12 @@ Instant = Annotated[
 ]
 
 
+Searched = Annotated[
+    str | None,
+    Query(min_length=1, max_length=1000, description="Exactly a serial number, a lot or a code as scanned."),
+]
+
+
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$")]
 
 

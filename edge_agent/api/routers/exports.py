@@ -19,7 +19,7 @@ from fastapi.responses import StreamingResponse
 
 from edge_agent import __version__
 from edge_agent.api.auth import Has, Language, Principal, Supervisor
-from edge_agent.api.bodies.fields import Id, Instant
+from edge_agent.api.bodies.fields import Id, Instant, Searched
 from edge_agent.api.pictures import printable
 from edge_agent.api.services import Services
 from edge_agent.errors import BadInput
@@ -74,8 +74,9 @@ async def _wanted(
     status: SessionStatus | None = None,
     since: Instant = None,
     until: Instant = None,
+    text: Searched = None,
 ) -> HistoryFilter:
-    return HistoryFilter(product_id, user_id, status, since, until)
+    return HistoryFilter(product_id, user_id, status, since, until, text)
 
 
 Wanted = Annotated[HistoryFilter, Depends(_wanted)]

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query
 
 from edge_agent.api.auth import SENIOR, Anyone, Has, Principal, Senior, person_of
-from edge_agent.api.bodies.fields import Cursor, Id, Instant, Limit, NamedSessions
+from edge_agent.api.bodies.fields import Cursor, Id, Instant, Limit, NamedSessions, Searched
 from edge_agent.api.bodies.inspections import (
     ReasonRequest,
     SessionBody,
@@ -50,6 +50,7 @@ def list_sessions(
     status: SessionStatus | None = None,
     since: Instant = None,
     until: Instant = None,
+    text: Searched = None,
     cursor: Cursor = None,
     limit: Limit = 50,
     session_id: NamedSessions = None,
@@ -62,7 +63,7 @@ def list_sessions(
             if product is None:
                 raise NotFound(f"There is no product {product_code!r}.", code="unknown-product")
             product_id = product.id
-        wanted = sessions.HistoryFilter(product_id, user_id, status, since, until)
+        wanted = sessions.HistoryFilter(product_id, user_id, status, since, until, text)
         if session_id:
             return SessionPage(sessions.list_named(reader, wanted, session_id), None)
         found = sessions.list_sessions(reader, wanted, after, limit)

@@ -103,6 +103,7 @@ CREATE TABLE inspection_targets (
 ) STRICT;
 CREATE INDEX idx_inspection_targets_qr_code ON inspection_targets (qr_code, id);
 CREATE INDEX idx_inspection_targets_serial ON inspection_targets (serial_no) WHERE serial_no <> '';
+CREATE INDEX idx_inspection_targets_batch ON inspection_targets (batch_id) WHERE batch_id <> '';
 CREATE TABLE inspection_sessions (
     id                TEXT PRIMARY KEY,
     target_id         TEXT NOT NULL REFERENCES inspection_targets (id),
