@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from central_server.embedded.postgresql import postgresql
-from central_server.embedded.processes import free_ports
-from central_server.embedded.seaweedfs import AT_ONCE, Store, seaweedfs
+from central_server.embedded.processes import own_folder
+from central_server.embedded.seaweedfs import AT_ONCE, Store, kept_ports, seaweedfs
 from edge_agent.clock import Clock
 
 MANY_BUCKETS = {"volume.max": 2000, "master.volumeSizeLimitMB": 64}
@@ -89,22 +89,23 @@ class StoreServer:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        self.start()
-        try:
-            yield
-        finally:
-            self.stop()
+        with kept_ports(own_folder(self._folder)):  # also while it is stopped
+            self.start()
+            try:
+                yield
+            finally:
+                self.stop()
+
+    @property
+    def _folder(self) -> Path:
+        return self._base / "s3"
 
     def start(self) -> None:
-        folder = self._base / "s3"
-        self._store = self._stack.enter_context(
-            seaweedfs(folder, self._base / "secret", Clock(), settings=self._settings, ending=AT_ONCE)
+        store = seaweedfs(
+            self._folder, self._base / "secret", Clock(), settings=self._settings, ending=AT_ONCE
         )
+        self._store = self._stack.enter_context(store)
 
     def stop(self) -> None:
         """At once, as a power cut would."""
         self._stack.close()
-
-
-def free_port() -> int:
-    return free_ports(1)[0]

@@ -22,7 +22,7 @@ from central_server.config import child_environment
 from central_server.embedded.processes import (
     QUIT,
     Ending,
-    free_ports,
+    held_ports,
     options,
     own_folder,
     package_folder,
@@ -70,14 +70,14 @@ def postgresql(
     if not data.exists():
         _initialise(binaries, data, password, is_synced="fsync=off" not in settings)
     _require_major(data, major)
-    (port,) = free_ports(1)
     given = [*options(SETTINGS, "{}={}"), *settings]
-    argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
-    argv += [word for option in given for word in ("-c", option)]
-    url = f"postgresql://{USER}:{quote(password)}@127.0.0.1:{port}/postgres"
-    with running(argv, folder, CODE, ENDING) as child:
-        child.wait_until(lambda: answers(url), clock)
-        yield url
+    with held_ports(1) as (port,):
+        argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
+        argv += [word for option in given for word in ("-c", option)]
+        url = f"postgresql://{USER}:{quote(password)}@127.0.0.1:{port}/postgres"
+        with running(argv, folder, CODE, ENDING) as child:
+            child.wait_until(lambda: answers(url), clock)
+            yield url
 
 
 def _binaries(folder: Path, major: int) -> Path:

@@ -174,13 +174,26 @@ def reachable_copy(parts: Sequence[Path], common: Path, to: Path) -> Path:
     return to
 
 
-def free_ports(count: int) -> list[int]:
-    """Different ones: all are held until all are known."""
+@contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """Different free ones. While the block runs the system gives them to nobody else; a child that is told their
+    numbers may listen on them. Where two sockets cannot share a port (not Linux), they are let go at once."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+            # only now: before the bind it would let the system choose a port that somebody else holds like this
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ports = [int(one.getsockname()[1]) for one in sockets]
+        if sys.platform != "linux":
+            held.close()
+        yield ports
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones, which nobody had a moment ago."""
+    with held_ports(count) as ports:
+        return ports
 
 
 def secret(path: Path, new: Callable[[], str]) -> str:

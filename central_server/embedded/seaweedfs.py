@@ -16,7 +16,7 @@ import shutil
 import signal
 import sysconfig
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from central_server.embedded.processes import (
     KILL,
     Child,
     Ending,
-    free_ports,
+    held_ports,
     options,
     own_folder,
     reachable_copy,
@@ -75,12 +75,12 @@ def starting(
     """The same, not waited for: it needs a second in which others can start."""
     own_folder(folder)
     own_folder(folder / "data")
-    ports = _ports(folder / "ports.json")
     secret_key = secret(secrets, lambda: clock.random(24).hex())
-    store = Store(f"http://127.0.0.1:{ports['s3.port']}", "imageflow", secret_key)
-    _write_identities(folder / "s3.json", store)
-    with running(_argv(folder, ports, settings), folder, CODE, ending) as child:
-        yield child, store
+    with kept_ports(folder) as ports:
+        store = Store(f"http://127.0.0.1:{ports['s3.port']}", "imageflow", secret_key)
+        _write_identities(folder / "s3.json", store)
+        with running(_argv(folder, ports, settings), folder, CODE, ending) as child:
+            yield child, store
 
 
 def wait(child: Child, store: Store, clock: Clock) -> None:
@@ -128,18 +128,19 @@ def _binary(folder: Path) -> Path:
     return reachable_copy([weed], weed.parent, folder / "bin") / weed.name
 
 
-def _ports(file: Path) -> dict[str, int]:
-    if not file.exists():
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(dict(zip(PORTS, _unused_ports(), strict=True))), "ascii")
-        fresh.rename(file)
-    return {name: int(port) for name, port in json.loads(file.read_text("ascii")).items()}
-
-
-def _unused_ports() -> list[int]:
-    while ports_left_behind(SOCKETS).intersection(ports := free_ports(len(PORTS))):
-        pass
-    return ports
+@contextmanager
+def kept_ports(folder: Path) -> Iterator[dict[str, int]]:
+    """By name, those of the store in `folder`; the first time new ones, held while the block runs."""
+    file = folder / "ports.json"
+    with ExitStack() as held:
+        if not file.exists():
+            left_behind = ports_left_behind(SOCKETS)
+            while left_behind.intersection(ports := held.enter_context(held_ports(len(PORTS)))):
+                pass
+            fresh = file.with_suffix(".new")
+            fresh.write_text(json.dumps(dict(zip(PORTS, ports, strict=True))), "ascii")
+            fresh.rename(file)
+        yield {name: int(port) for name, port in json.loads(file.read_text("ascii")).items()}
 
 
 def ports_left_behind(folder: Path) -> set[int]:

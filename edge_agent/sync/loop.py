@@ -40,13 +40,17 @@ class Loop:
         self._thread.join(patience_s)
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            self._woken.clear()
+        while not self._is_closing():
             wait_s = self._worked()
             if wait_s is None or wait_s > 0:
                 is_woken = self._woken.wait(wait_s)
                 if is_woken and self._gather_s:
                     self._closing.wait(self._gather_s)
+
+    def _is_closing(self) -> bool:
+        """Asked after what woke it is forgotten: whoever closes it from now on wakes it again."""
+        self._woken.clear()
+        return self._closing.is_set()
 
     def _worked(self) -> float | None:
         try:

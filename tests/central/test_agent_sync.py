@@ -144,7 +144,8 @@ def test_enrolled_over_the_api_then_everything_goes_by_itself(agent: Services, d
         wait_for(lambda: unsent(agent) == 0)
 
         agent.sync.pause(TOMO)
-        record(agent)
+        with agent.sync.link().rows.at_rest():
+            record(agent)  # the pass that was under way is over
         assert [found.code for found in agent.sync.findings()] == ["sync-paused"]
         with pytest.raises(Conflict):
             agent.sync.run_pass()

@@ -25,6 +25,7 @@ from sync_protocol.messages import (
     VerifyRequest,
 )
 from tests.central.devices import Device
+from tests.waiting import WAIT_S
 
 LARGE = PLAIN_PUT_BYTES * 2 + 1000
 
@@ -36,7 +37,7 @@ def blobs(database: Database, objects: Objects) -> Blobs:
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=WAIT_S) as client:
         yield client
 
 

@@ -29,6 +29,7 @@ from sync_protocol.messages import (
 from sync_protocol.wire import read, write
 from tests.central.caller import Caller, document_of, enrolled, problem_of, serving
 from tests.central.devices import CLOCK
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_large_picture_goes_up_and_comes_down(caller: Caller) -> None:
     )
     assert asked.missing == (sha256,)
     ticket = read(UploadTicket, document_of(post(caller, f"{sha256}/upload", UploadRequest(size=size))))
-    with httpx.Client() as http:
+    with httpx.Client(timeout=WAIT_S) as http:
         for part in ticket.parts:
             body = data[part.offset : part.offset + part.size]
             http.put(part.url, content=body, headers=part.headers).raise_for_status()

@@ -19,6 +19,7 @@ from sync_protocol.checksums import digest
 from sync_protocol.messages import Change
 from sync_protocol.wire import pack, read_page, unpack, write_page
 from tests.central.devices import CLOCK, Device, undone
+from tests.waiting import WAIT_S
 
 NASTY = 'quote " back \\ slash / tab \t newline \n bell \x07 delete \x7f é 日本 \U0001f600 \u2028'
 
@@ -161,7 +162,7 @@ def test_a_commit_tells_listeners_which_space_changed(url: str, database: Databa
             add_user(writing)
             writing.execute("UPDATE components SET description = '' WHERE false")
             assert list(listening.notifies(timeout=0)) == []
-        assert [one.payload for one in listening.notifies(timeout=5, stop_after=1)] == ["masters"]
+        assert [one.payload for one in listening.notifies(timeout=WAIT_S, stop_after=1)] == ["masters"]
         assert list(listening.notifies(timeout=0)) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,16 +13,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from central_server.embedded.processes import held_ports
 from central_server.embedded.seaweedfs import ports_left_behind
 from central_server.errors import Refused, Unavailable
 from central_server.objects import CHECKSUM, PLAIN_PUT_BYTES, Found, Objects, StoreSettings, part_size
+from edge_agent.listening import listening
 from tests.servers import StoreServer, object_store
-from tests.waiting import wait_for
+from tests.waiting import WAIT_S, wait_for
 
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=WAIT_S) as client:
         yield client
 
 
@@ -217,6 +220,17 @@ def test_a_killed_store_keeps_what_it_verified(http: httpx.Client) -> None:
 def test_parts_grow_only_where_ten_thousand_would_not_do() -> None:
     assert part_size(1) == part_size(10_000 * PLAIN_PUT_BYTES) == PLAIN_PUT_BYTES
     assert part_size(10_000 * PLAIN_PUT_BYTES + 1) == PLAIN_PUT_BYTES + 1
+
+
+def test_a_port_that_is_held_is_taken_by_who_is_told_of_it_only() -> None:
+    with held_ports(2) as ports:
+        for port in ports:
+            with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+                stranger.bind(("127.0.0.1", port))
+            with listening("127.0.0.1", port) as child:
+                child.listen()
+        with held_ports(50) as others:
+            assert not {*ports} & {*others}
 
 
 def test_ports_of_stores_that_were_killed_are_known(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, expect
 
+from central_server.embedded.processes import held_ports
 from tests.acceptance.program import daemon
 from tests.e2e.conftest import PLATE, furnish
 from tests.e2e.windows import ask_api, code_of, log_in, open_as, open_item, watched_page
@@ -67,9 +67,8 @@ def test_an_ended_login_asks_again_and_comes_back(page: Page) -> None:
 
 def test_the_agent_goes_and_comes_back(browser: Browser, bench: str, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with daemon(data_dir) as agent:
+    with held_ports(1) as ports, daemon(data_dir, "--port", port := str(ports[0])) as agent:
         furnish(data_dir, bench)
-        port = str(urlsplit(agent.url).port)
         with watched_page(browser, agent.url) as page:
             open_as(page)
             session_id = open_item(page, "O1", "LED")

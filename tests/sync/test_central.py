@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from central_server.embedded.processes import held_ports
 from edge_agent.clock import Clock
 from edge_agent.errors import BadInput
 from edge_agent.sync.central import Central, open_client, packed, retry_after_s, server_url
@@ -27,7 +28,6 @@ from sync_protocol.messages import (
     PushReply,
     PushRequest,
 )
-from tests.servers import free_port
 from tests.sync.reference import plain, problem, sealed
 
 ID = "018f0000-0000-7000-8000-000000000001"
@@ -294,10 +294,11 @@ def test_over_a_real_socket() -> None:
 
 
 def test_a_closed_port_and_an_unknown_name_are_offline() -> None:
-    for url in (f"http://127.0.0.1:{free_port()}", "https://no-such-host.invalid"):
-        with pytest.raises(SyncFailed) as caught:
-            real_hello(url)
-        assert caught.value.kind is Kind.OFFLINE
+    with held_ports(1) as (port,):
+        for url in (f"http://127.0.0.1:{port}", "https://no-such-host.invalid"):
+            with pytest.raises(SyncFailed) as caught:
+                real_hello(url)
+            assert caught.value.kind is Kind.OFFLINE
 
 
 def test_a_server_that_hangs_up_is_not_offline() -> None:

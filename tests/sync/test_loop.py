@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 
 import pytest
 
@@ -28,6 +29,22 @@ def test_it_works_when_started_when_woken_and_when_the_wait_is_over() -> None:
     assert calls.get(timeout=LONG_S) == 1
     made.close(LONG_S)
     assert calls.empty()
+
+
+def test_it_ends_when_it_is_closed_just_as_it_begins_another_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Loop("test", lambda: None)
+    forget = made._woken.clear
+
+    def closed_meanwhile() -> None:
+        closing = threading.Thread(target=made.close, args=(0.0,))
+        closing.start()
+        closing.join()
+        forget()
+
+    monkeypatch.setattr(made._woken, "clear", closed_meanwhile)
+    made.start()
+    made._thread.join(LONG_S)
+    assert not made._thread.is_alive()
 
 
 def test_a_fault_nobody_foresaw_is_told_and_does_not_end_it(

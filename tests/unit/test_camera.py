@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from central_server.embedded.processes import held_ports
 from edge_agent.capture.camera import Camera, encode, mjpeg_part
 from edge_agent.capture.driver import CameraConfig, Capture, open_capture, shown_source, why_not_open
 from edge_agent.clock import Clock
@@ -336,9 +336,6 @@ def test_a_real_network_stream_is_read(server: ThreadingHTTPServer, make: MakeCa
 
 
 def test_a_network_camera_that_refuses_is_unavailable(make: MakeCamera) -> None:
-    with socket.socket() as closed:  # taken, and nobody listens
-        closed.bind(("127.0.0.1", 0))
-        camera = make(
-            config=config(f"http://127.0.0.1:{closed.getsockname()[1]}/stream"), opener=open_capture
-        )
+    with held_ports(1) as (port,):
+        camera = make(config=config(f"http://127.0.0.1:{port}/stream"), opener=open_capture)
         assert refusal(camera).code_ == "camera-unavailable"
