@@ -3,7 +3,9 @@
 Rules of this file:
 - A step is one round: ask what is missing, send that, have it verified, settle. Killed anywhere, the next one asks
   again; what has arrived is not sent twice, and a large file goes on where it was cut off.
-- The bytes that are sent are those that were hashed a moment before, and never others than were photographed.
+- Never others than the bytes that were photographed arrive: a small file travels under a ticket for its sha256, which
+  the store (or the centre, `central_server.objects`) computes, and what they refuse is looked at here; a large one is
+  looked at before each step.
 - Memory holds as many files as are in flight, of a large one as many parts.
 - A blob that fails while others get through is its own trouble; when none gets through, it is the lane's.
 """
@@ -33,6 +35,7 @@ from edge_agent.sync.uploads import (
     LocalFault,
     Round,
     as_the_lanes,
+    changed,
     is_about_the_blob,
     next_count,
     plan_round,
@@ -84,7 +87,7 @@ class BlobLane:
         if missing:
             tickets = {ticket.sha256: ticket for ticket in reply.tickets}
             self._send_small([one for one in planned.blobs if one.sha256 in missing], tickets)
-            self._count = next_count(self._count, self._clock.monotonic() - started_s)
+            self._count = next_count(len(missing), self._clock.monotonic() - started_s)
         return planned.is_more
 
     def _claim(self) -> Round:
@@ -134,9 +137,11 @@ class BlobLane:
             if ticket is None:
                 ticket = self._central.upload_ticket(one.sha256, one.file_size)
             [part] = ticket.parts
-            self._central.put_part(part.url, part.headers, self._whole(one))
-        except (LocalFault, SyncFailed) as failure:
+            self._central.put_part(part.url, part.headers, self._bytes(one))
+        except LocalFault as failure:
             return failure
+        except SyncFailed as failure:
+            return (self._fault_here(one) if is_about_the_blob(failure) else None) or failure
         return None
 
     def _verify(self, arrived: Sequence[DueBlob]) -> int:
@@ -149,10 +154,15 @@ class BlobLane:
         proven = set(reply.verified)
         self._settle([one for one in arrived if one.sha256 in proven])
         lost = [one for one in arrived if one.sha256 not in proven]
-        code = dict.fromkeys(reply.differing, "blob-differs")
-        detail = "It was sent, but the centre does not have it."
-        self._note([self._trouble(one, code.get(one.sha256, "blob-missing"), detail) for one in lost])
+        differing = set(reply.differing)
+        self._note([self._lost(one, is_other=one.sha256 in differing) for one in lost])
         return len(proven)
+
+    def _lost(self, one: DueBlob, *, is_other: bool) -> Trouble:
+        if is_other and (fault := self._fault_here(one)) is not None:
+            return self._trouble(one, fault.code, fault.detail)
+        code = "blob-differs" if is_other else "blob-missing"
+        return self._trouble(one, code, "It was sent, but the centre does not have it.")
 
     # ── a large one: its parts, resumed where they were ─────────────────────────────────────────────────
 
@@ -189,23 +199,31 @@ class BlobLane:
             file.seek(part.offset)
             data = file.read(part.size)
         if len(data) != part.size:
-            raise LocalFault("image-changed", f"{one.file_path} has become shorter while it was sent.")
+            raise changed(one)
         self._central.put_part(part.url, part.headers, data)
 
     # ── bytes here ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _whole(self, one: DueBlob) -> bytes:
-        """The very bytes that were photographed. Raises LocalFault."""
+    def _bytes(self, one: DueBlob) -> bytes:
+        """What the file holds, if it is as long as it was. Raises LocalFault."""
         with self._file(one) as path:
             data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != one.sha256:
-            raise LocalFault("image-changed", f"{one.file_path} is not the picture that was taken.")
+        if len(data) != one.file_size:
+            raise changed(one)
         return data
+
+    def _fault_here(self, one: DueBlob) -> LocalFault | None:
+        """What is wrong with the file, if anything: asked when its bytes were refused."""
+        try:
+            self._require_unchanged(one)
+        except LocalFault as fault:
+            return fault
+        return None
 
     def _require_unchanged(self, one: DueBlob) -> None:
         with self._file(one) as path, path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != one.sha256:
-                raise LocalFault("image-changed", f"{one.file_path} is not the picture that was taken.")
+                raise changed(one)
 
     @contextmanager
     def _file(self, one: DueBlob) -> Iterator[Path]:

@@ -21,7 +21,7 @@ NG_AHEAD_S = 3600.0
 ONE_PUT_BYTES = 8 << 20
 ROUND_BYTES = 64 << 20
 FEWEST, MOST = 8, 256
-SHORT_S, LONG_S = 0.8, 2.5
+STEP_S, GROWTH = 1.5, 8
 MAX_DETAIL = 500
 FINAL = ("image-missing", "image-changed", "blob-too-large")
 
@@ -32,6 +32,10 @@ class LocalFault(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code, self.detail = code, detail
+
+
+def changed(one: DueBlob) -> LocalFault:
+    return LocalFault("image-changed", f"{one.file_path} is not the picture that was taken.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,10 @@ def _fitting(ordered: Sequence[DueBlob], most: int) -> Iterator[DueBlob]:
         yield one
 
 
-def next_count(count: int, elapsed_s: float) -> int:
-    """How many the next round may have, so that a step takes a second or two: rows want their turn."""
-    if elapsed_s < SHORT_S:
-        return min(MOST, count * 2)
-    return max(FEWEST, count // 2) if elapsed_s > LONG_S else count
+def next_count(sent: int, elapsed_s: float) -> int:
+    """How many the next round may have, so that a step takes about a second: rows want their turn."""
+    wanted = int(sent * STEP_S / max(elapsed_s, 0.001))
+    return min(MOST, max(FEWEST, min(wanted, sent * GROWTH)))
 
 
 def trouble(one: DueBlob, code: str, detail: str, now_s: float, share: float) -> Trouble:
