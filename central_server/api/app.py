@@ -27,13 +27,14 @@ from central_server.api.routers import (
     history,
     masters,
     operators,
+    review,
     statistics,
     sync,
 )
 from central_server.api.services import Services
 
 PREFIX = "/api/v1"
-RESOURCES = (devices, sync, blobs, operators, masters, decisions, history, statistics)
+RESOURCES = (devices, sync, blobs, operators, masters, decisions, history, review, statistics)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -40,4 +40,5 @@ def with_role(roles: frozenset[Role]) -> Callable[[Operator], Operator]:
 AnyOperator = Annotated[Operator, Depends(with_role(ANYONE))]
 Editor = Annotated[Operator, Depends(with_role(EDITORS))]
 Judge = Annotated[Operator, Depends(with_role(JUDGES))]
+Senior = Annotated[Operator, Depends(with_role(JUDGES | EDITORS))]
 Admin = Annotated[Operator, Depends(with_role(ADMINS))]

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from central_server.cli import counts, devices, kinds, log, masters, serve, state, sync
+from central_server.cli import counts, devices, kinds, log, masters, review, serve, state, sync
 from central_server.cli.options import Options
 from central_server.errors import ServerError, Unavailable
 from edge_agent.cli.exits import Exit
@@ -52,6 +52,8 @@ for name, group in kinds.groups().items():
     app.add_typer(group, name=name)
 app.add_typer(masters.assets, name="asset")
 app.command()(log.log)
+app.add_typer(review.group("rejected"), name="rejected")
+app.add_typer(review.group("conflict"), name="conflict")
 app.add_typer(counts.app, name="counts")
 app.add_typer(sync.app, name="sync")
 app.add_typer(state.epoch, name="epoch")
