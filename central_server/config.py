@@ -93,6 +93,11 @@ class Config(BaseSettings):
         ge=1,
         description="Deletions are remembered for this many days; a device away longer pulls afresh.",
     )
+    operation_days: int = Field(
+        400,
+        ge=30,
+        description="Operations of devices are remembered for this many days: what came, and what was answered.",
+    )
 
     @model_validator(mode="after")
     def _is_safe_to_listen(self) -> Self:

@@ -443,8 +443,8 @@ CREATE TABLE enrolment_codes (
 
 -- ── what devices sent ──────────────────────────────────────────────────────────────────────────────────
 
--- Every operation that was applied, as it came: the server's side of the device's queue. May be emptied from
--- its beginning; sync_ops is what makes a replay harmless.
+-- Every operation that was applied, as it came: the server's side of the device's queue. It is emptied from its
+-- beginning (setting operation_days); nothing is decided by it.
 CREATE TABLE tauri_sync_queue (
     id            BIGSERIAL PRIMARY KEY,
     device_id     VARCHAR(255) NOT NULL,
@@ -466,7 +466,8 @@ CREATE INDEX idx_tauri_sync_queue_device_priority
 CREATE INDEX idx_tauri_sync_queue_unprocessed ON tauri_sync_queue (processed_at) WHERE processed_at IS NULL;
 
 -- The ledger: what was answered to an operation for good. A replay gets the same answer; the same op_id or seq
--- with other content means that two disks claim to be one device.
+-- with other content means that two disks claim to be one device. After operation_days it is forgotten: a replay
+-- from before is then judged by the rows it made, which are there with the same checksum.
 CREATE TABLE sync_ops (
     device_id   VARCHAR(255) NOT NULL,
     op_id       UUID NOT NULL,

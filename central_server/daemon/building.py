@@ -25,6 +25,7 @@ from central_server.store.changes import VIEWS, forget_tombstones
 from central_server.store.database import Database
 from central_server.store.listening import Listener
 from central_server.store.migrations import make_partitions, migrate
+from central_server.store.retention import forget_operations
 from central_server.watch import StoreWatch
 from edge_agent.clock import Clock
 
@@ -65,13 +66,14 @@ def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services
 
 @contextmanager
 def scheduled(services: Services) -> Iterator[None]:
-    """While the block runs: every night the months ahead are made and old deletions forgotten; every minute the object
-    store is looked at."""
+    """While the block runs: every night the months ahead are made, old deletions and operations forgotten; every minute
+    the object store is looked at."""
     from apscheduler.schedulers.background import BackgroundScheduler
 
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(job_defaults=defaults)
-    nightly = partial(tidy, services.database, services.config.tombstone_days)
+    config = services.config
+    nightly = partial(tidy, services.database, config.tombstone_days, config.operation_days)
     scheduler.add_job(nightly, "cron", hour=2, jitter=3600)
     scheduler.add_job(services.store_watch.step, "interval", minutes=1)
     scheduler.start()
@@ -81,10 +83,11 @@ def scheduled(services: Services) -> Iterator[None]:
         scheduler.shutdown(wait=False)
 
 
-def tidy(database: Database, tombstone_days: int) -> None:
+def tidy(database: Database, tombstone_days: int, operation_days: int) -> None:
     with database.write() as tx:
         made = make_partitions(tx)
     for space in VIEWS:
         with database.write() as tx:
             forget_tombstones(tx, space, tombstone_days)
-    log.info("made %d partitions", made)
+    forgotten = forget_operations(database, operation_days)
+    log.info("made %d partitions, forgot %s", made, forgotten)

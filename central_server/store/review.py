@@ -49,7 +49,8 @@ class _Table:
     at: str
     listed: tuple[str, ...]
     shown: tuple[str, ...]
-    unknown: str
+    code: str
+    """What is answered for one that is not there."""
 
 
 TABLES: Mapping[Kind, _Table] = {
@@ -62,7 +63,7 @@ TABLES: Mapping[Kind, _Table] = {
             *("attempts", "first_at", "last_at", "resolved_at"),
         ),
         shown=("data",),
-        unknown="unknown-rejection",
+        code="unknown-rejection",
     ),
     "conflict": _Table(
         name="conflict_log",
@@ -73,7 +74,7 @@ TABLES: Mapping[Kind, _Table] = {
             *("resolved_at", "resolved_by::text"),
         ),
         shown=("device_data", "server_data"),
-        unknown="unknown-conflict",
+        code="unknown-conflict",
     ),
 }
 
@@ -111,7 +112,7 @@ def one(tx: Connection, kind: Kind, wanted_id: str) -> Record:
               ORDER BY {table.at} DESC LIMIT 1"""
     found = tx.cursor(row_factory=dict_row).execute(sql.encode(), (wanted_id,)).fetchone()
     if found is None:
-        raise NotFound(f"There is no {wanted_id}.", code=table.unknown)
+        raise NotFound(f"There is no {wanted_id}.", code=table.code)
     return found | {"data": _readable(found["data"])} if "data" in found else found
 
 

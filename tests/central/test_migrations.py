@@ -229,7 +229,7 @@ def test_a_server_that_runs_for_months_makes_the_months_as_they_come(empty_url: 
         for _ in range(3):
             connection.execute("UPDATE world.clock SET at = at + interval '4 months'")
             with ThreadPoolExecutor(2) as pool:
-                for job in [pool.submit(tidy, database, 400) for _ in range(2)]:
+                for job in [pool.submit(tidy, database, 400, 400) for _ in range(2)]:
                     job.result()
             ((names,),) = connection.execute(ahead.encode()).fetchall()
             for table in HISTORY:
