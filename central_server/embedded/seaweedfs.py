@@ -25,7 +25,6 @@ from central_server.embedded.processes import (
     KILL,
     Child,
     Ending,
-    held_ports,
     options,
     own_folder,
     reachable_copy,
@@ -35,6 +34,7 @@ from central_server.embedded.processes import (
 )
 from central_server.errors import Unavailable
 from edge_agent.clock import Clock
+from edge_agent.listening import held_ports
 
 CODE = "store-unavailable"
 ENDING = Ending(asked=signal.SIGTERM, sure=KILL, grace_s=10.0)

@@ -29,6 +29,8 @@ EXIT_CODES = {401: 6, 403: 6, 404: 4, 409: 5, 503: 7}
 LOCAL = "http://localhost"
 ANSWER_S = 60.0
 CONNECT_S = 5.0
+ALIVE_S = 20.0
+"""Within this an agent answers that lives, whatever else its machine has to do."""
 
 
 class Refused(AgentError):
@@ -139,7 +141,7 @@ def running_url(data_dir: Path) -> str | None:
         if not is_running(data_dir):
             return None
         with open_client(url) as client:
-            client.get("/health/live", timeout=CONNECT_S).raise_for_status()
+            client.get("/health/live", timeout=ALIVE_S).raise_for_status()
     except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
         return None
     return url

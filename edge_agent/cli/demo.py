@@ -252,11 +252,12 @@ def with_central(
         return {row["image"]: str(row["verdict"]) for row in verdicts(agent, wanted)}
 
     from edge_agent.demo import IMAGES
+    from edge_agent.listening import held_ports
 
-    with demo_central.central_folder(place / "central") as folder:
+    with demo_central.central_folder(place / "central") as folder, held_ports(1) as (port,):
         return demo_central.Show(
             agent=agent,
-            centre=demo_central.Centre(folder),
+            centre=demo_central.Centre(folder, port),
             say=lambda key, **figures: say(words[key].format(**figures), as_json),
             judge=judge,
             clock=Clock(),

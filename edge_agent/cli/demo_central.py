@@ -59,13 +59,13 @@ class Centre:
     """The demo's server: where it lies and, while it runs, answers."""
 
     folder: Path
+    port: int
     url: str = ""
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The server at work, from the second time on at the same address. Raises Unavailable."""
-        port = self.url.rpartition(":")[2] or "0"
-        command = (*COMMAND, "--data-dir", str(self.folder), "run", "--port", port, "--json")
+        """The server at work, every time at the same address. Raises Unavailable."""
+        command = (*COMMAND, "--data-dir", str(self.folder), "run", "--port", str(self.port), "--json")
         with running(command, self.folder.with_suffix(".log"), "central server") as url:
             self.url = url
             yield

@@ -23,7 +23,7 @@ from edge_agent.store.database import connect_reader
 from edge_agent.store.schema import quick_check
 from tests import bundles
 
-WAIT_S = 120.0
+WAIT_S = 600.0  # a life is many processes, and there may be much else to do
 LEFTOVERS = {"image-orphan", "derived-orphan", "staging-leftover", "image-cut-off", "model-orphan"}
 """What `check` may find in the directory of a killed agent; none of it is an ERROR."""
 GARBAGE = {"image-orphan", "derived-orphan"}

@@ -13,11 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from central_server.embedded.processes import held_ports
 from central_server.embedded.seaweedfs import ports_left_behind
 from central_server.errors import Refused, Unavailable
 from central_server.objects import CHECKSUM, PLAIN_PUT_BYTES, Found, Objects, StoreSettings, part_size
-from edge_agent.listening import listening
+from edge_agent.listening import held_ports, listening
 from tests.servers import StoreServer, object_store
 from tests.waiting import WAIT_S, wait_for
 

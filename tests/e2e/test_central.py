@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from edge_agent.cli.demo_central import Centre, central_folder
+from edge_agent.listening import held_ports
 from tests.acceptance.program import daemon
 from tests.e2e.conftest import furnish
 from tests.e2e.test_pages import judged_item
@@ -33,11 +34,12 @@ def test_work_goes_on_without_the_server_and_catches_up_with_it(
     data_dir = tmp_path / "data"
     with (
         central_folder(tmp_path / "central") as folder,
+        held_ports(1) as ports,
         daemon(data_dir) as agent,
         watched_page(browser, agent.url) as page,
     ):
         furnish(data_dir, bench)
-        centre = Centre(folder)
+        centre = Centre(folder, ports[0])
         open_as(page, "technician")
         judged_item(page, "CE1")
         expect_sync(page, "単独運転")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from central_server.embedded.processes import held_ports
+from edge_agent.listening import held_ports
 from tests.acceptance.program import daemon
 from tests.e2e.conftest import PLATE, furnish
 from tests.e2e.windows import ask_api, code_of, log_in, open_as, open_item, watched_page

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from central_server.embedded.processes import held_ports
 from edge_agent.clock import Clock
 from edge_agent.errors import BadInput
+from edge_agent.listening import held_ports
 from edge_agent.sync.central import Central, open_client, packed, retry_after_s, server_url
 from edge_agent.sync.lane import Kind, SyncFailed
 from sync_protocol import wire

@@ -15,11 +15,11 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from central_server.embedded.processes import held_ports
 from edge_agent.capture.camera import Camera, encode, mjpeg_part
 from edge_agent.capture.driver import CameraConfig, Capture, open_capture, shown_source, why_not_open
 from edge_agent.clock import Clock
 from edge_agent.errors import BadInput, Busy, Unavailable
+from edge_agent.listening import held_ports
 from tests.waiting import WAIT_S, wait_for
 
 
