@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from edge_agent import doctor
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
 from edge_agent.doctor import diagnose, fsync_ms, run_child
+from edge_agent.listening import held_ports, listening
 from edge_agent.lock import data_dir_lock
 
 MAYBE = {"sqlite-wal-reset", "ocr-missing", "disk-filling", "disk-slow", "data-dir-readable-by-others"}
@@ -28,16 +29,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PROBE", 'print(\'{"providers": ["CPUExecutionProvider"]}\')')
 
 
-def free_port(data_dir: Path) -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    (data_dir / "config.toml").write_text(f"port = {port}\n")
-    return port
+@pytest.fixture
+def free_port(tmp_path: Path) -> Iterator[int]:
+    """The agent's, as its settings in `tmp_path` say."""
+    with held_ports(1) as (port,):
+        (tmp_path / "config.toml").write_text(f"port = {port}\n")
+        yield port
 
 
+@pytest.mark.usefixtures("free_port")
 def test_this_machine_is_fit(tmp_path: Path) -> None:
-    free_port(tmp_path)
     diagnosis = diagnose(tmp_path, Clock())
     assert {one.code for one in diagnosis.findings} <= MAYBE
     assert diagnosis.facts["inference"]["providers"]
@@ -61,10 +62,8 @@ def test_settings_that_cannot_be_used_are_a_finding(tmp_path: Path, text: str) -
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_taken_port_is_a_finding_unless_the_agent_itself_has_it(tmp_path: Path) -> None:
-    port = free_port(tmp_path)
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", port))
+def test_a_taken_port_is_a_finding_unless_the_agent_itself_has_it(tmp_path: Path, free_port: int) -> None:
+    with listening("127.0.0.1", free_port) as other:
         other.listen()
         assert codes(tmp_path) == {"port-taken"}
         with data_dir_lock(tmp_path, 4711):
@@ -73,7 +72,7 @@ def test_a_taken_port_is_a_finding_unless_the_agent_itself_has_it(tmp_path: Path
             assert diagnosis.facts["running_pid"] == 4711
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "free_port")
 def test_a_probe_that_breaks_is_a_finding_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +80,6 @@ def test_a_probe_that_breaks_is_a_finding_and_the_others_run(
         raise RuntimeError("no such thing")
 
     monkeypatch.setattr(platform, "python_version", broken)
-    free_port(tmp_path)
     diagnosis = diagnose(tmp_path, Clock())
     assert "probe-failed" in {one.code for one in diagnosis.findings}
     assert "fsync_ms" in diagnosis.facts
@@ -94,9 +92,9 @@ def test_a_library_that_crashes_is_told_and_survived() -> None:
     )
 
 
+@pytest.mark.usefixtures("free_port")
 def test_inference_that_does_not_load_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PROBE", "import no_such_module")
-    free_port(tmp_path)
     assert codes(tmp_path) == {"inference-not-loading"}
 
 
