@@ -94,7 +94,8 @@ class Device:
         while ops:
             batch = plan_batch(ops[: pace.rows + 1], pace.rows)
             ops = ops[len(batch) :]
-            pace = pace.after(len(batch), self._send(batch), is_full=bool(ops))
+            took_s, waited_s = self._send(batch)
+            pace = pace.after(len(batch), took_s, is_full=bool(ops), waited_s=waited_s)
 
     def work_a_shift(self, inspections: int) -> None:
         """Sends the backlog as it is made: one inspection every PERIOD_S."""
@@ -103,14 +104,15 @@ class Device:
             sleep(max(0.0, start_s + number * PERIOD_S - perf_counter()))
             self._send(self._backlog[number * size : (number + 1) * size])
 
-    def _send(self, batch: Sequence[PushOp]) -> float:
+    def _send(self, batch: Sequence[PushOp]) -> tuple[float, float]:
+        """Seconds from the first attempt to the answer, and those of the last one behind other devices' batches."""
         request = PushRequest(batch_id=CLOCK.new_id(), incarnation=self._incarnation, ops=tuple(batch))
         began_s = perf_counter()
         reply = self._patiently(partial(self._central.push, request, packed(request)))
         took_s = perf_counter() - began_s
         assert {result.outcome for result in reply.results} == {"applied"}, reply.results
         self.batches_s.append(took_s)
-        return took_s
+        return took_s, reply.waited_ms / 1000
 
     def _listen(self, space: str) -> None:
         try:

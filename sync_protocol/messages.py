@@ -120,13 +120,15 @@ class OpResult(NamedTuple):
 
 
 class PushReply(Message):
-    """`ack` counts the acknowledged batches of the incarnation: kept with each entry of this batch."""
+    """`ack` counts the acknowledged batches of the incarnation: kept with each entry of this batch. `waited_ms`: how
+    long the batch stood behind others before the server began with it."""
 
     batch_id: Id
     ack: Seq
     server_epoch: Id
     server_time: str
     results: tuple[OpResult, ...]
+    waited_ms: Seq = 0
 
 
 # ── pull ────────────────────────────────────────────────────────────────────────────────────────────────

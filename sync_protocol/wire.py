@@ -208,6 +208,7 @@ class _PushReplyColumns(Message):
     server_epoch: Id
     server_time: str
     results: list[tuple[Position, Outcome, str, str]]
+    waited_ms: Seq = 0
 
 
 def write_push_reply(reply: PushReply) -> bytes:
@@ -230,6 +231,7 @@ def read_push_reply(document: bytes, request: PushRequest) -> PushReply:
         server_epoch=columns.server_epoch,
         server_time=columns.server_time,
         results=tuple(results),
+        waited_ms=columns.waited_ms,
     )
 
 

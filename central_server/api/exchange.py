@@ -13,14 +13,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from central_server.api.auth import Has
 from sync_protocol.wire import ENCODING, MEDIA_TYPE, pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
+    """`arrived_s`: when the request was here (monotonic); it then waits for a worker."""
+
     body: bytes
     content_encoding: str
     accept_encoding: str
+    arrived_s: float
 
     @property
     def document(self) -> bytes:
@@ -33,12 +37,13 @@ class Exchange:
         return Response(pack(document, encoding), 200, headers | {"Cache-Control": "no-store"}, MEDIA_TYPE)
 
 
-async def exchange_of(request: Request) -> Exchange:
+async def exchange_of(request: Request, has: Has) -> Exchange:
     headers = request.headers
     return Exchange(
         await request.body(),
         headers.get("content-encoding", "").strip().lower(),
         headers.get("accept-encoding", "").lower(),
+        has.clock.monotonic(),
     )
 
 

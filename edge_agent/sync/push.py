@@ -105,11 +105,16 @@ class Pace:
 
     rows: int = FIRST_ROWS
 
-    def after(self, sent: int, seconds: float, *, is_full: bool) -> Pace:
-        """Once a batch of `sent` rows was answered within `seconds`; `is_full`: more would have gone in."""
+    def after(self, sent: int, seconds: float, *, is_full: bool, waited_s: float = 0.0) -> Pace:
+        """Once a batch of `sent` rows was answered within `seconds`, of which it stood `waited_s` behind those of
+        other devices; `is_full`: more would have gone in.
+
+        Others' batches are no reason for small ones, which cost the server more, as long as twice the time is not
+        too long.
+        """
         if seconds > SLOW_S:
             return self.halved(sent)
-        if seconds > QUICK_S or not is_full:
+        if seconds - waited_s > QUICK_S or 2 * seconds > SLOW_S or not is_full:
             return self
         return replace(self, rows=min(MAX_OPS, self.rows * 2))
 

@@ -72,7 +72,8 @@ class PushLane:
         self._settle(batch.request, reply)
         self._refused_in_a_row = 0
         rows, took_s = len(batch.request.ops), self._clock.monotonic() - started_s
-        self._pace = self._pace.after(rows, took_s, is_full=batch.is_more)
+        waited_s = reply.waited_ms / 1000
+        self._pace = self._pace.after(rows, took_s, is_full=batch.is_more, waited_s=waited_s)
         self._publish("sync", {"lane": self.name, "rows": rows, "bytes": len(batch.body)})
         return batch.is_more
 

@@ -17,6 +17,8 @@ from sync_protocol.messages import PushOp, PushReply, PushRequest
 from tests.central.devices import CLOCK, Device, again, edited, undone
 
 APPLIED = ("applied", "")
+BIG = "^(sync_ops|inspection_(targets|sessions|images)|ai_inspection|human_verification|item_verdicts)(_|$)"
+READ_WHOLE = "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname ~ %s ORDER BY relname"
 
 
 def op_of(ops: list[PushOp], table: str, operation: str = "INSERT") -> PushOp:
@@ -61,6 +63,16 @@ def test_the_bytes_can_be_made_again_from_the_stored_row(device: Device) -> None
     assert isinstance(stored[0], dict)
     assert canonical_row(stored[0]) == op.data.encode()
     assert stored[1] == bytes.fromhex(op.sha256)
+
+
+def test_no_table_is_read_as_a_whole_however_small_it_was_when_the_plans_were_made(device: Device) -> None:
+    device.store.inspect()
+    request = PushRequest(batch_id=CLOCK.new_id(), incarnation=device.incarnation, ops=tuple(device.outbox()))
+    with undone(device.database) as tx:
+        tx.execute("ANALYZE")
+        before = tx.execute(READ_WHOLE, (BIG,)).fetchall()
+        ingest.push(tx, device.device_id, request)
+        assert tx.execute(READ_WHOLE, (BIG,)).fetchall() == before
 
 
 def test_children_that_come_first_wait_for_their_parents(device: Device) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from central_server.store import devices
 from central_server.store.database import Database
+from edge_agent.clock import Clock
 from sync_protocol.checksums import digest
 from sync_protocol.messages import BucketReply, DigestReply, Page, WaitReply
 from sync_protocol.wire import (
@@ -99,6 +102,14 @@ def test_a_batch_arrives_and_a_replay_after_a_lost_answer_too(caller: Caller, de
     assert second.results == first.results
     assert second.ack == first.ack + 1
     assert device.count("sync_ops") == len(ops)
+
+
+def test_a_batch_is_told_how_long_it_stood_behind_others(caller: Caller, device: Device) -> None:
+    device.store.inspect()
+    app = cast(FastAPI, caller.client.app)
+    arrived_begun = iter([5.0, 7.5])
+    app.state.services = replace(app.state.services, clock=Clock(monotonic=arrived_begun.__next__))
+    assert caller.pushed(device.outbox()).waited_ms == 2500
 
 
 def test_a_poisoned_row_is_refused_alone(caller: Caller, device: Device) -> None:

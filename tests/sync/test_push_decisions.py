@@ -152,6 +152,13 @@ def test_batches_grow_while_full_ones_are_answered_quickly() -> None:
     assert Pace(400).after(400, 11.0, is_full=True) == Pace(200)
 
 
+def test_what_a_batch_waited_behind_others_does_not_keep_batches_small() -> None:
+    assert Pace(100).after(100, 4.0, is_full=True, waited_s=3.5) == Pace(200)
+    assert Pace(100).after(100, 4.0, is_full=True, waited_s=1.5) == Pace(100)
+    assert Pace(400).after(400, 5.1, is_full=True, waited_s=5.0) == Pace(400)
+    assert Pace(400).after(400, 11.0, is_full=True, waited_s=10.9) == Pace(200)
+
+
 @given(st.integers(1, MAX_OPS), st.integers(2, MAX_OPS), st.integers(MAX_BODY_BYTES + 1, 10**8))
 def test_batches_that_are_too_much_always_shrink_and_never_to_nothing(
     rows: int, sent: int, body_bytes: int

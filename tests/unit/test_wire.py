@@ -129,7 +129,12 @@ def test_an_answer_says_only_what_is_not_plain(request: PushRequest, data: st.Da
     outcomes: st.SearchStrategy[Outcome] = st.sampled_from(get_args(Outcome))
     results = tuple(OpResult(op.op_id, data.draw(outcomes), data.draw(TEXT)) for op in request.ops)
     reply = PushReply(
-        batch_id=request.batch_id, ack=3, server_epoch=data.draw(IDS), server_time="now", results=results
+        batch_id=request.batch_id,
+        ack=3,
+        server_epoch=data.draw(IDS),
+        server_time="now",
+        results=results,
+        waited_ms=data.draw(st.integers(0, 2**53 - 1)),
     )
     document = write_push_reply(reply)
     assert read_push_reply(document, request) == reply

@@ -48,10 +48,11 @@ def hello(exchange: Exchanged, device_id: DeviceId, has: Has) -> Response:
 @router.post("/push")
 def push(exchange: Exchanged, device_id: DeviceId, has: Has) -> Response:
     """A batch of operations: stored when this answers, with an outcome for each."""
+    waited_ms = round(1000 * (has.clock.monotonic() - exchange.arrived_s))
     request = read_push(exchange.document)
     with has.database.batch() as tx:
         reply = ingest.push(tx, device_id, request)
-    return exchange.answer(write_push_reply(reply))
+    return exchange.answer(write_push_reply(reply.model_copy(update={"waited_ms": waited_ms})))
 
 
 @router.get("/pull")
