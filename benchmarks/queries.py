@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +37,7 @@ from benchmarks.year import (
     SESSIONS,
     fill,
     image_row,
+    lot_of,
     new_store,
     stamp,
     verdict,
@@ -94,6 +95,12 @@ def history(reader: sqlite3.Connection, chance: random.Random) -> object:
     return sessions.list_sessions(reader, wanted, None, 50)
 
 
+def searched(reader: sqlite3.Connection, chance: random.Random) -> object:
+    key = f"{chance.randrange(SESSIONS):07}"
+    text = chance.choice([key, f"qr{key}", lot_of(key)])
+    return sessions.list_sessions(reader, sessions.HistoryFilter(text=text), None, 50)
+
+
 def deep_page(reader: sqlite3.Connection, chance: random.Random) -> object:
     at = FIRST + timedelta(days=chance.random() * DAYS)
     return sessions.list_sessions(reader, sessions.HistoryFilter(), (stamp(at), "s"), 50)
@@ -141,6 +148,14 @@ def session_period(chance: random.Random) -> StatisticsFilter:
     return replace(period(chance), item_id=None)
 
 
+def week(chance: random.Random) -> StatisticsFilter:
+    """Seven days, as hours are asked for."""
+    since = FIRST + timedelta(days=chance.randrange(DAYS - 6))
+    until = since + timedelta(days=6)
+    product = chance.choice([None, f"p{chance.randrange(PRODUCTS)}"])
+    return StatisticsFilter(since.date().isoformat(), until.date().isoformat(), product)
+
+
 def longest(chance: random.Random) -> StatisticsFilter:
     """Nearly the whole year, beginning and ending within a month, nothing filtered."""
     since, until = (
@@ -157,7 +172,7 @@ def statistic(
     body: TypeAdapter[Any] = TypeAdapter(get_type_hints(answer)["return"])
 
     def draw(database: Database, chance: random.Random) -> object:
-        has = SimpleNamespace(database=database)
+        has = SimpleNamespace(database=database, config=SimpleNamespace(zone=UTC))
         return body.dump_json(answer(None, has, choose(chance), *group))
 
     return draw
@@ -167,6 +182,7 @@ AGREEMENT = ("day", "week", "month", "product", "item", "inspector")
 YIELD = ("day", "week", "month", "product", "inspector")
 KINDS: dict[str, Draw] = {
     "history, any mix of inspector, period, product, status": reading(history),
+    "history, searched by serial, code or lot": reading(searched),
     "history, nothing matches": reading(nothing_found),
     "history, a page anywhere": reading(deep_page),
     "one session with images and verdicts": reading(one_session),
@@ -179,6 +195,8 @@ KINDS: dict[str, Draw] = {
     "yield": statistic(get_yield, session_period),
     **{f"yield by {group}": statistic(get_yield, session_period, group) for group in YIELD},
     **{f"yield by {group}, all year": statistic(get_yield, longest, group) for group in YIELD},
+    "agreement by hour, a week": statistic(get_agreement, week, "hour"),
+    "yield by hour, a week": statistic(get_yield, week, "hour"),
     "Pareto of reasons": statistic(get_reasons, period),
     "Pareto of reasons, all year": statistic(get_reasons, longest),
 }

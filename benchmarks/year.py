@@ -118,11 +118,16 @@ def fill_item(
     return human
 
 
+def lot_of(key: str) -> str:
+    """A thousand products make a lot."""
+    return f"L{key[:4]}"
+
+
 def target_row(key: str, product: int, now: str) -> dict[str, object]:
     return {
         "id": f"t{key}",
         "product_id": f"p{product}",
-        "batch_id": "L",
+        "batch_id": lot_of(key),
         "qr_code": f"qr{key}",
         "serial_no": key,
         "product_code": f"P{product}",

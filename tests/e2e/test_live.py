@@ -44,6 +44,17 @@ def test_the_history_is_true_in_every_window_without_being_read_again(page: Page
     other.close()
 
 
+def test_the_queue_is_counted_and_shown_as_it_grows(page: Page) -> None:
+    open_as(page, "technician", "/tech")
+    chip, table = page.get_by_test_id("sync"), page.get_by_role("table", name="未送信")
+    for serial in ("LV5", "LV6"):
+        new_session(page, serial)
+        lanes = ask_api(page, "GET", "/sync/status")["lanes"]
+        expect(chip).to_contain_text(f"{sum(lane['waiting'] for lane in lanes):,} 件")
+        for lane in lanes:
+            expect(table.get_by_role("row").filter(has_text=f"{lane['waiting']:,}").first).to_be_visible()
+
+
 def test_what_waits_for_a_person_comes_and_goes_by_itself(page: Page) -> None:
     open_following(page)
     page.goto("/#/reviews")

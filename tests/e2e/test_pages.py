@@ -153,6 +153,21 @@ def test_what_a_person_must_look_at_leads_to_where_it_is_decided(page: Page) -> 
     expect(row).to_have_count(0)
 
 
+def test_the_review_list_says_why_each_is_in_it(page: Page) -> None:
+    open_as(page)
+    for serial, ai_result, review in (("RV2", "ERROR", "ERROR"), ("RV3", "OK", "SAMPLED")):
+        session_id, _ = judged_item(page, serial)
+        sql = "UPDATE item_verdicts SET ai_result = ?, review = ? WHERE session_id = ?"
+        change_store(page, sql, (ai_result, review, session_id))
+    page.goto("/#/reviews")
+    rows = page.get_by_role("listitem")
+    failed, sampled = rows.filter(has_text="RV2"), rows.filter(has_text="RV3")
+    expect(failed.locator("[data-result]")).to_have_attribute("data-result", "ERROR")
+    expect(sampled.locator("[data-result]")).to_have_attribute("data-result", "OK")
+    expect(sampled).to_contain_text("抜取り")
+    check_screen(page)
+
+
 def test_a_conflict_shows_both_sides_until_a_person_has_seen_it(page: Page) -> None:
     open_as(page, "technician")
     session_id = new_session(page, "CF1")

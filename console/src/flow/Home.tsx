@@ -88,8 +88,13 @@ function OpenSession({ session }: { session: Schemas["SessionSummary"] }) {
   const { t, time } = useWords();
   return (
     <Card variant="outlined">
-      <CardActionArea href={`#/sessions/${session.id}`} sx={{ minHeight: 56, px: 2 }}>
-        <Stack direction="row" spacing={2} useFlexGap sx={{ alignItems: "center", flexWrap: "wrap" }}>
+      <CardActionArea href={`#/sessions/${session.id}`} sx={{ px: 2 }}>
+        <Stack
+          direction="row"
+          spacing={2}
+          useFlexGap
+          sx={{ alignItems: "center", flexWrap: "wrap", minHeight: 56 }}
+        >
           <Typography sx={{ flexGrow: 1, fontWeight: 600 }}>
             {session.product_code} · {session.serial_no || session.batch_id || session.qr_code}
           </Typography>

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "react-router";
 import { me, session } from "../api/queries";
 import { isOpen, type SessionBody, titleOf } from "../flow/progress";
-import { useWords } from "../i18n";
+import { isKey, useWords } from "../i18n";
 import { Download } from "../ui/Download";
 import { Facts } from "../ui/Grid";
 import { Loaded, Page } from "../ui/Page";
@@ -61,6 +61,7 @@ export function Trace() {
 function Head({ body: { session, target } }: { body: SessionBody }) {
   const { t, time } = useWords();
   const nameOf = useNameOf();
+  const origin = `origin.${session.source}`;
   return (
     <section aria-label={t("trace.session")}>
       <Facts
@@ -72,7 +73,7 @@ function Head({ body: { session, target } }: { body: SessionBody }) {
           [t("trace.completed"), session.completed_at ? time(session.completed_at) : "—"],
           [t("trace.day"), session.work_day],
           [t("trace.code"), target.qr_code],
-          [t("trace.source"), session.source],
+          [t("trace.source"), isKey(origin) ? t(origin) : session.source],
           [t("trace.masters"), session.master_version],
           [t("reason"), session.reason ?? "—"],
           [t("trace.id"), session.id],

@@ -71,7 +71,7 @@ function TracedImage(props: {
           facts={[
             [t("trace.captured"), time(image.captured_at)],
             [t("trace.file"), `${image.width_px} × ${image.height_px}, ${number(image.file_size / KB)} kB`],
-            [t("trace.source"), `${image.source} ${image.origin}`],
+            [t("trace.source"), `${t(`origin.${image.source}`)} ${image.origin}`],
             ["SHA-256", image.sha256],
             ...(image.failure ? [[t("trace.failure"), image.failure] as const] : []),
           ]}
