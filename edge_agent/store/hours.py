@@ -3,7 +3,8 @@
 Rules of this file:
 - Hours are not in the tables of sums: they would make them many times as large, for a question that is asked of a
   shift or a week. The sessions of those days are counted along the index of their start; callers bound the days.
-- A session counts on its `work_day`, as in every other grouping; hours are the factory's.
+- A session counts on its `work_day`, as in every other grouping; hours are the factory's. They are put together from
+  quarters of an hour of UTC: every zone's offset is some number of those.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from edge_agent.inspection.statistics import SessionCount, VerdictCount
 from edge_agent.store.statistics import StatisticsFilter
 
 SESSIONS = """
-    SELECT substr(started_at, 1, 16) AS minute, status, coalesce(final_result, '') AS final_result, count(*),
+    SELECT substr(started_at, 1, 14) || printf('%02d', substr(started_at, 15, 2) / 15 * 15),
+           status, coalesce(final_result, '') AS final_result, count(*),
            sum(max(0.0, coalesce((julianday(completed_at) - julianday(started_at)) * 86400.0, 0.0)))
     FROM inspection_sessions INDEXED BY idx_inspection_sessions_started
     WHERE started_at >= :after AND started_at < :before AND work_day BETWEEN :since AND :until
@@ -26,8 +28,8 @@ SESSIONS = """
     GROUP BY 1, 2, 3
 """
 VERDICTS = """
-    SELECT substr(s.started_at, 1, 16) AS minute, v.ai_result, v.human_result, count(*), sum(v.weight),
-           sum(v.verification_time)
+    SELECT substr(s.started_at, 1, 14) || printf('%02d', substr(s.started_at, 15, 2) / 15 * 15),
+           v.ai_result, v.human_result, count(*), sum(v.weight), sum(v.verification_time)
     FROM inspection_sessions s INDEXED BY idx_inspection_sessions_started
     CROSS JOIN item_verdicts v ON v.session_id = s.id
     WHERE s.started_at >= :after AND s.started_at < :before AND s.work_day BETWEEN :since AND :until
@@ -70,8 +72,8 @@ def _summed(
         "user_id": wanted.user_id,
     }
     sums: dict[tuple[str, str, str], list[float]] = {}
-    for minute, one, other, *values in reader.execute(sql, asked):
-        key = hour_of(minute, zone), one, other
+    for quarter, one, other, *values in reader.execute(sql, asked):
+        key = hour_of(quarter, zone), one, other
         before = sums.get(key, [0] * len(values))
         sums[key] = [old + more for old, more in zip(before, values, strict=True)]
     return [(*key, *values) for key, values in sorted(sums.items())]
