@@ -121,16 +121,19 @@ def _grouped(
         if (value := getattr(wanted, name)) is not None
     }
     numbers = ", ".join(str(number) for number in range(1, len(keys) + 1))
-    rows = ", ".join(["(%s, %s::date, %s::date, %s::int)"] * len(periods))
+    # One scan of the index for each span: joined to a list of spans, PostgreSQL reads the whole level instead.
+    conditions = "".join(f" AND {name} = %s" for name in filters)
+    found = " UNION ALL ".join(
+        f"""SELECT {span.sign} AS sign, * FROM {table} WHERE grain = %s AND level = {level}
+            AND by_person = {by_person} AND period BETWEEN %s::date AND %s::date{conditions}"""
+        for span in periods
+    )
     sql = f"""
-        SELECT {", ".join([*keys, *(f"sum(sign * {name})" for name in sums)])}
-        FROM (VALUES {rows}) AS span (wanted, low, high, sign)
-        JOIN {table} ON grain = wanted AND period BETWEEN low AND high
-        WHERE level = {level} AND by_person = {by_person} {" ".join(f"AND {name} = %s" for name in filters)}
+        SELECT {", ".join([*keys, *(f"sum(sign * {name})" for name in sums)])} FROM ({found}) AS found
         GROUP BY {numbers} HAVING sum(sign * {sums[0]}) > 0 ORDER BY {numbers}"""
-    values: list[Any] = [value for span in periods for value in span]
+    values = [value for span in periods for value in (span.grain, span.low, span.high, *filters.values())]
     width = len(group_by)
-    for row in tx.execute(sql.encode(), [*values, *filters.values()]):
+    for row in tx.execute(sql.encode(), values):
         yield tuple(map(str, row[:width])), (*row[width : -len(sums)], *map(_number, row[-len(sums) :], sums))
 
 
