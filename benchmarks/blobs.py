@@ -25,7 +25,8 @@ from benchmarks.centre import CLOCK, centre
 from benchmarks.common import begin_peak, peak_megabytes, report, spread
 from edge_agent.store.database import insert
 from edge_agent.sync.blobs import BlobLane
-from edge_agent.sync.central import Central, open_client
+from edge_agent.sync.central import Central
+from edge_agent.sync.client import open_client
 from sync_protocol.canonical import sha256_hex
 from sync_protocol.messages import Blob, UploadTicket
 from tests.store_factory import DAY, Store, Ticking

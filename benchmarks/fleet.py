@@ -30,7 +30,8 @@ from typing import TypeVar
 from benchmarks.centre import CLOCK, Centre, centre, many, one_inspection
 from benchmarks.common import p99, report, spread
 from edge_agent.sync import backoff
-from edge_agent.sync.central import open_client, packed
+from edge_agent.sync.central import packed
+from edge_agent.sync.client import open_client
 from edge_agent.sync.engine import TRIED_AT_ONCE
 from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.push import Pace, plan_batch

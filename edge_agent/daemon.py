@@ -142,7 +142,7 @@ def running_services(
 
 
 def _open_central(config: Config, url: str) -> httpx.Client:
-    from edge_agent.sync.central import open_client  # with the HTTP client, a quarter of a second
+    from edge_agent.sync.client import open_client  # with the HTTP client, a quarter of a second
 
     return open_client(url, config.central_ca_file)
 

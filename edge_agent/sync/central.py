@@ -16,15 +16,13 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
 
 from edge_agent.clock import Clock
-from edge_agent.errors import BadInput
+from edge_agent.sync.client import ANSWER_S, CONNECT_S
 from edge_agent.sync.lane import Kind, SyncFailed
 from sync_protocol import codes, wire
 from sync_protocol.checksums import ChecksumMismatch
@@ -55,9 +53,6 @@ from sync_protocol.messages import (
     WaitReply,
 )
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-CONNECT_S, ANSWER_S = 5.0, 30.0
-KEPT_IDLE_S = 90.0  # less than the server keeps a connection, so that it is never closed while we write
 MAX_PROBLEM_BYTES = 64 << 10
 CHUNK_BYTES = 256 << 10
 LONGEST_RETRY_AFTER_S = 86_400.0
@@ -207,62 +202,6 @@ def packed(request: PushRequest) -> bytes:
     return wire.pack(wire.write_push(request))
 
 
-def open_client(base_url: str, ca_file: Path | None = None) -> httpx.Client:
-    """A client that trusts the public authorities and, if given, those in `ca_file` (PEM).
-
-    Proxies of the environment are asked, except for this machine itself. Raises BadInput (`ca-file-unusable`).
-    """
-    is_local = is_loopback(base_url)
-    return httpx.Client(
-        verify=_trust(ca_file),
-        trust_env=not is_local,
-        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=KEPT_IDLE_S),
-    )
-
-
-def is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in LOOPBACK
-
-
-def server_url(text: str) -> str:
-    """The server's address without a trailing slash. Raises BadInput (`server-url-invalid`, `tls-required`)."""
-    url = text.strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        is_usable = is_usable and not (parts.query or parts.fragment or parts.username)
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise BadInput(
-            f"{text!r} is not a server's address.",
-            code="server-url-invalid",
-            hint="Give it as https://HOST or https://HOST:PORT.",
-        )
-    if parts.scheme == "http" and not is_loopback(url):
-        raise BadInput(
-            f"{url} is not encrypted.",
-            code="tls-required",
-            hint="Use https://; for a private certificate authority set `central_ca_file`.",
-        )
-    return url
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise BadInput(
-                f"The certificates in {ca_file} cannot be used ({error}).",
-                code="ca-file-unusable",
-                hint="Let `central_ca_file` name a readable PEM file.",
-            ) from None
-    return context
-
-
 def _read(answer: httpx.Response, max_bytes: int) -> bytes:
     pieces, left = [], max_bytes
     for piece in answer.iter_raw():
@@ -281,11 +220,11 @@ def _reached(what: str, client: httpx.Client) -> Iterator[None]:
     """httpx's errors as ours; `what` was talked to: server or store."""
     try:
         yield
-    except RuntimeError as error:
-        if not client.is_closed:
+    except (RuntimeError, httpx.TransportError) as error:
+        if client.is_closed:
+            raise SyncFailed(Kind.OFFLINE, "link-closed", "The agent is stopping, or enrols anew.") from error
+        if isinstance(error, RuntimeError):
             raise
-        raise SyncFailed(Kind.OFFLINE, "link-closed", "The agent is stopping, or enrols anew.") from error
-    except httpx.TransportError as error:
         raise _unreached(what, error) from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
         raise SyncFailed(Kind.TRANSIENT, f"{what}-unusable", f"{type(error).__name__}: {error}") from error

@@ -46,11 +46,11 @@ class Link:
         self.memory.forget([*self.rows.names, *self.images.names])
 
     def close(self) -> None:
-        """Once the steps under way have ended."""
+        """Breaks off the requests under way; returns once the steps that made them have ended."""
         self.is_closing.set()
+        self.client.close()
         with self.rows.at_rest(), self.images.at_rest():
             self.beside.shutdown(cancel_futures=True)
-            self.client.close()
 
 
 def make_link(parts: Parts, client: httpx.Client, server: str, token: str, device_id: str) -> Link:

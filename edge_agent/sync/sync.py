@@ -41,7 +41,7 @@ GATHER_S = 0.1
 IDLE_S = 300.0
 SOONEST_S = 0.5
 WAIT_S = 25.0
-PATIENCE_S = 5.0
+PATIENCE_S = 2.0
 NOTHING_TO_SEND = frozenset({"sync", "folder", "health"})
 """Events after which no row and no photograph waits to be sent."""
 LANES = ("hello", "push", "pull", "blobs")
@@ -101,7 +101,8 @@ class Sync:
 
         Raises BadInput (`server-url-invalid`, `tls-required`, `ca-file-unusable`), Denied (`code-invalid`), SyncFailed.
         """
-        from edge_agent.sync.central import Central, server_url
+        from edge_agent.sync.central import Central
+        from edge_agent.sync.client import server_url
 
         parts, url = self._parts, server_url(server)
         with parts.open_client(url) as client:

@@ -11,7 +11,7 @@ from central_server.api.waiting import SPACING_S, Waiting
 from central_server.daemon.serving import KEEP_ALIVE_S, allow_files
 from central_server.errors import Unavailable
 from central_server.store.listening import Heads
-from edge_agent.sync.central import KEPT_IDLE_S
+from edge_agent.sync.client import KEPT_IDLE_S
 
 MANY = 20
 SOON_S = 60.0

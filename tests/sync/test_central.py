@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 from edge_agent.clock import Clock
 from edge_agent.errors import BadInput
 from edge_agent.listening import held_ports
-from edge_agent.sync.central import Central, open_client, packed, retry_after_s, server_url
+from edge_agent.sync.central import Central, packed, retry_after_s
+from edge_agent.sync.client import open_client, server_url
 from edge_agent.sync.lane import Kind, SyncFailed
 from sync_protocol import wire
 from sync_protocol.canonical import sha256_hex
@@ -364,3 +366,19 @@ def test_addresses_that_are_refused(text: str, code: str) -> None:
 @pytest.mark.parametrize("text", ["https://c.example/", "http://localhost:8700", "http://[::1]:8700"])
 def test_addresses_that_are_taken(text: str) -> None:
     assert server_url(text) == text.rstrip("/")
+
+
+def test_closing_the_client_ends_a_request_that_is_never_answered() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        ThreadPoolExecutor(1) as beside,
+        open_client(url := f"http://127.0.0.1:{silent.getsockname()[1]}") as client,
+    ):
+        asked = beside.submit(Central(url, "", client, CLOCK).hello, HELLO)
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)
+            client.close()
+            with pytest.raises(SyncFailed) as caught:
+                asked.result()
+            assert (caught.value.kind, caught.value.code_) == (Kind.OFFLINE, "link-closed")

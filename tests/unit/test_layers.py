@@ -315,10 +315,12 @@ def test_sql_is_written_in_the_store_only() -> None:
 
 
 def test_the_http_client_is_behind_one_adapter() -> None:
-    users = ("edge_agent.sync.central", "edge_agent.cli")
+    users = ("edge_agent.sync.central", "edge_agent.sync.client", "edge_agent.cli")
     clients = ("httpx", "httpx2", "urllib.request", "requests")
     broken = [str(o) for o in imports() if o.imported in clients and not o.importer.startswith(users)]
-    assert not broken, "only sync.central and the CLI's client speak HTTP:\n" + "\n".join(broken)
+    assert not broken, "only sync.central with its client and the CLI's client speak HTTP:\n" + "\n".join(
+        broken
+    )
 
 
 def test_the_environment_is_read_by_config_only() -> None:
