@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent.backup import backup_name
+from edge_agent.capture.quarantine import Quarantine
 from edge_agent.clock import to_rfc3339
 from edge_agent.errors import Problem
 from edge_agent.health import Facts, file_system_of, findings, gather, mounted_as, span
@@ -127,13 +128,16 @@ def test_facts_are_gathered_from_a_real_installation(tmp_path: Path) -> None:
     store.data_dir.chmod(0o700)
     store.add_masters()
     store.inspect()
-    (store.data_dir / "quarantine" / "a.jpg").write_bytes(b"?")
-    (store.data_dir / "quarantine" / "a.jpg.json").write_text("{}")
+    for name in ("a.jpg", "a.jpg.json", "b.jpg"):
+        (tmp_path / name).write_bytes(b"?")
+    quarantine = Quarantine(store.data_dir / "quarantine", store.clock)
+    quarantine.put("line", [tmp_path / "a.jpg", tmp_path / "a.jpg.json"], code="c", detail="d", hint="h")
+    quarantine.put("line", [tmp_path / "b.jpg"], code="c", detail="d", hint="h")
     names = [backup_name([], NOON - DAY), "something else"]
     names.append(backup_name(names, NOON - HOUR))
     with store.database.read() as reader:
         facts = gather(store.config, reader, store.time.now, backup_names=names, server_configured=True)
-    assert (facts.quarantined, facts.newest_backup_s, facts.dead_entries) == (1, NOON - HOUR, 0)
+    assert (facts.quarantined, facts.newest_backup_s, facts.dead_entries) == (2, NOON - HOUR, 0)
     assert facts.disk_total_bytes is not None
     assert facts.data_dir_mode == 0o700
     assert facts.oldest_unsynced_at == facts.first_record_at
