@@ -1,7 +1,7 @@
 """A4 pages of headings, facts, tables and pictures, as the bytes of a PDF.
 
 Rules of this file:
-- The letters are HeiseiKakuGo-W5, a Japanese font that PDF readers bring (docs/adr/0017).
+- The letters are HeiseiKakuGo-W5, a Japanese font that PDF readers bring (docs/adr/0018).
 - What is given is text, never markup: every sign of it appears as it is.
 - The same calls give the same bytes.
 """
