@@ -250,7 +250,9 @@ class _ChangeColumns(Message):
     data: list[str]
 
 
-class _PageColumns(_ChangeColumns):
+class PageColumns(_ChangeColumns):
+    """A page as it came: its seal held, its rows are still to be verified (`page_of`)."""
+
     space: Name
     server_epoch: Id
     from_cursor: Seq
@@ -270,7 +272,16 @@ def write_page(page: Page) -> bytes:
 
 def read_page(document: bytes) -> Page:
     """Inverse of `write_page`; whether it continues the reader's cursor is the reader's to check."""
-    columns = parsed(_PageColumns, document)
+    return page_of(page_columns(document))
+
+
+def page_columns(document: bytes) -> PageColumns:
+    """The first half of `read_page`: enough to know where the next page begins."""
+    return parsed(PageColumns, document)
+
+
+def page_of(columns: PageColumns) -> Page:
+    """The other half, and the longer one."""
     return Page.model_construct(
         space=columns.space,
         server_epoch=columns.server_epoch,

@@ -1,7 +1,8 @@
 """The central server and its object store as this device reaches them: the one place that speaks HTTP to them.
 
 Rules of this file:
-- Every foreign failure becomes SyncFailed here and nowhere else, also in the middle of a body.
+- Every foreign failure becomes SyncFailed here (what the codecs refuse in `lane.understood`) and nowhere else, also in
+  the middle of a body.
 - A problem document's `code` says what a refusal means. A status without one is some proxy's: it never means that
   the device may give anything up.
 - Nothing is read without a limit, nothing of an answer is parsed before its seal is verified, no redirect is followed.
@@ -23,9 +24,8 @@ from pydantic import ValidationError
 
 from edge_agent.clock import Clock
 from edge_agent.sync.client import ANSWER_S, CONNECT_S
-from edge_agent.sync.lane import Kind, SyncFailed
+from edge_agent.sync.lane import Kind, SyncFailed, understood
 from sync_protocol import codes, wire
-from sync_protocol.checksums import ChecksumMismatch
 from sync_protocol.messages import (
     Blob,
     BucketReply,
@@ -39,9 +39,7 @@ from sync_protocol.messages import (
     HaveRequest,
     HelloReply,
     HelloRequest,
-    Malformed,
     Message,
-    Page,
     ProblemDetails,
     PushReply,
     PushRequest,
@@ -85,18 +83,18 @@ class Central:
 
     def push(self, request: PushRequest, body: bytes) -> PushReply:
         """`body` is `packed(request)`: the caller made it to know its size."""
-        with _understood():
+        with understood():
             return wire.read_push_reply(self._send("POST", "/sync/push", body), request)
 
-    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[Page, bytes]:
-        """The next page, and the packed body it came in."""
+    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[wire.PageColumns, bytes]:
+        """The next page, its rows not verified yet, and the packed body it came in."""
         params = {"space": space, "cursor": cursor, "max_bytes": max_bytes} | (
             {"epoch": epoch} if epoch else {}
         )
-        with _understood():
+        with understood():
             body, encoding = self._receive("GET", "/sync/pull", params=params)
             document = wire.unpack(body, encoding)
-            return wire.read_page(document), body if encoding == wire.ENCODING else wire.pack(document)
+            return wire.page_columns(document), body if encoding == wire.ENCODING else wire.pack(document)
 
     def wait(self, space: str, cursor: int, timeout_s: float) -> WaitReply:
         """Answers as soon as the space's head is above `cursor`, at the latest after `timeout_s`."""
@@ -112,7 +110,7 @@ class Central:
 
     def rows(self, space: str, table: str, ids: Sequence[str]) -> RowsReply:
         params = {"space": space, "table": table, "ids": ",".join(ids)}
-        with _understood():
+        with understood():
             return wire.read_rows(self._send("GET", "/sync/rows", params=params))
 
     def have(self, blobs: Sequence[Blob], *, wants_tickets: bool = False) -> HaveReply:
@@ -165,7 +163,7 @@ class Central:
         self, kind: type[AnyReply], method: str, path: str, message: Message | None = None, **more: Any
     ) -> AnyReply:
         body = b"" if message is None else wire.pack(wire.write(message))
-        with _understood():
+        with understood():
             return wire.read(kind, self._send(method, path, body, **more))
 
     def _send(self, method: str, path: str, body: bytes = b"", **more: Any) -> bytes:
@@ -248,21 +246,6 @@ def _is_tls(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """What the codecs refuse, as ours."""
-    try:
-        yield
-    except ChecksumMismatch as error:
-        raise SyncFailed(
-            Kind.DAMAGED, "reply-damaged", f"The answer is not whole, or not the server's ({error})."
-        ) from error
-    except (Malformed, wire.TooLarge) as error:
-        raise SyncFailed(
-            Kind.DAMAGED, "reply-invalid", f"The answer is not of this protocol ({error})."
-        ) from error
 
 
 def refusal(status: int, headers: Mapping[str, str], raw: bytes, now_s: float) -> SyncFailed:

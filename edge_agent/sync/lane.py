@@ -8,12 +8,16 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Protocol
 
 from edge_agent.errors import Unavailable
+from sync_protocol import wire
+from sync_protocol.checksums import ChecksumMismatch
+from sync_protocol.messages import Malformed
 
 
 class Kind(StrEnum):
@@ -57,6 +61,21 @@ class SyncFailed(Unavailable):
         super().__init__(detail, code=code, hint=hint or HINTS[kind])
         self.kind = kind
         self.retry_after = retry_after
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """What the codecs refuse, as SyncFailed."""
+    try:
+        yield
+    except ChecksumMismatch as error:
+        raise SyncFailed(
+            Kind.DAMAGED, "reply-damaged", f"The answer is not whole, or not the server's ({error})."
+        ) from error
+    except (Malformed, wire.TooLarge) as error:
+        raise SyncFailed(
+            Kind.DAMAGED, "reply-invalid", f"The answer is not of this protocol ({error})."
+        ) from error
 
 
 class Lane(Protocol):

@@ -3,7 +3,8 @@
 Rules of this file:
 - A step does one thing: fetch one page, fetch one file, or settle one round. What came is kept in `pull_pages`, so
   a kill between any two steps loses at most one request.
-- While a page is staged the next one is on its way (`pages.py`); it is accepted, or not, in a step of its own.
+- While a page is verified and staged the next one is on its way (`pages.py`); it is accepted, or not, in a step of its
+  own.
 - A round that one page completes is applied at once; only what must wait (more pages, files, a refusal) is staged.
 - A round that cannot be used stops its cursor and nothing else: the old masters judge, the reason is kept and shown
   (`masters-refused`), and it is tried again at once when the server changes anything, else ever more rarely.
@@ -111,9 +112,7 @@ class PullLane:
             if error.code != "pull-reset":
                 raise SyncFailed(Kind.DAMAGED, error.code, error.detail) from error
             return self._reset(place.space, error.detail)
-        if page.has_more:
-            self._pages.look_ahead(after)
-        else:
+        if not page.has_more:
             self._asked[place.space] = after
             if place.space in self._heads:
                 self._heads = {**self._heads, place.space: after.cursor}

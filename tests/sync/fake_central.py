@@ -112,7 +112,7 @@ class FakeCentral:
     def heads(self) -> dict[str, int]:
         return dict(self.versions)
 
-    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[Page, bytes]:
+    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[wire.PageColumns, bytes]:
         self.asked.append(f"pull {space} {cursor}")
         head = self.versions[space]
         if cursor and (epoch != self.epoch or cursor > head or cursor < self.horizon):
@@ -132,7 +132,7 @@ class FakeCentral:
         )
         page = self.damage(page) if self.damage else page
         body = wire.pack(wire.write_page(page))
-        return wire.read_page(wire.unpack(body)), body
+        return wire.page_columns(wire.unpack(body)), body
 
     def rows(self, space: str, table: str, ids: Sequence[str]) -> RowsReply:
         found = (self.changes[space].get((table, one)) for one in ids)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.pages import Pages
 from edge_agent.sync.pull import Place
 from edge_agent.sync.rounds import begin_again
+from sync_protocol import wire
 from sync_protocol.messages import Page
 from tests.at_once import AtOnce
 from tests.sync.conftest import Agent, opened
@@ -138,29 +141,52 @@ def test_a_bad_one_fails_the_step_that_wants_it_and_is_asked_for_again(
 def test_only_the_very_place_is_answered_by_it(other: Place) -> None:
     central, place = Counting(), Place("masters", 10, new_id(1))
     pages = Pages(central, AtOnce())
-    pages.look_ahead(place)
+    pages.next(replace(place, cursor=9))
     pages.next(other)
+    assert central.asked[:3] == [replace(place, cursor=9), place, other]
+    central.asked.clear()
+    pages.next(replace(place, cursor=9))
     pages.next(place)
-    assert central.asked == [place, other, place]
-    pages.look_ahead(place)
-    pages.next(place)
-    assert central.asked == [place, other, place, place]
+    assert central.asked == [replace(place, cursor=9), place, replace(place, cursor=11)]
+
+
+def test_what_a_page_says_of_another_place_is_not_followed() -> None:
+    central = Counting()
+    pages = Pages(central, AtOnce())
+    for changed in (
+        {"space": "decisions"},
+        {"from_cursor": 8},
+        {"server_epoch": new_id(2)},
+        {"to_cursor": 9},
+    ):
+        central.changed = changed
+        pages.next(Place("masters", 9, new_id(1)))
+    assert central.asked == [Place("masters", 9, new_id(1))] * 4
+
+
+def test_rows_that_are_not_those_written_fail_the_step_that_wants_them() -> None:
+    central = Counting()
+    central.changed = {"rows_sha256": "0" * 64}
+    with pytest.raises(SyncFailed) as raised:
+        Pages(central, AtOnce()).next(Place("masters", 9, new_id(1)))
+    assert (raised.value.code_, raised.value.kind) == ("reply-damaged", Kind.DAMAGED)
 
 
 class Counting:
-    """Answers anything with an empty page."""
+    """Answers anything with an empty page that has one after it."""
 
     def __init__(self) -> None:
         self.asked: list[Place] = []
+        self.changed: dict[str, Any] = {}
 
-    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[Page, bytes]:
+    def pull(self, space: str, cursor: int, epoch: str, max_bytes: int) -> tuple[wire.PageColumns, bytes]:
         self.asked.append(Place(space, cursor, epoch or None))
         page = Page(
             space=space,
             server_epoch=epoch or new_id(1),
             from_cursor=cursor,
-            to_cursor=cursor,
-            has_more=False,
+            to_cursor=cursor + 1,
+            has_more=True,
             changes=(),
         )
-        return page, b""
+        return wire.page_columns(wire.write_page(page)).model_copy(update=self.changed), b""
