@@ -18,6 +18,7 @@ from sync_protocol.messages import Change, Page
 
 VIEWS = {"masters": "sync_masters", "decisions": "sync_decisions"}
 ROWS_AT_ONCE = 1000
+"""Not more: of 2000 and a table that was not analysed yet, PostgreSQL sorts the whole table each time."""
 MAX_BYTES = 4 << 20
 ROW_BYTES = 200
 """What a row takes in a page besides its data, at most."""

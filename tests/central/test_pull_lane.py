@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,13 @@ from edge_agent.sync.push_lane import PushLane
 from edge_agent.sync.repair import Repair, RepairReport
 from edge_agent.sync.rounds import PullLane, refusals
 from edge_agent.sync.verify import Kind, Verification, VerifyReport
+from sync_protocol.tables import PRODUCTS, SPACES
 from tests.bundles import ITEMS, LOOK, pipeline, write_bundle, write_model
 from tests.central.caller import enrolled, serving
 from tests.central.reach import Killed, Reach, flipped_reply, killed_after, killed_before, reply_lost
 
 WHO = "tanaka"
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +297,57 @@ def test_the_state_says_when_it_was_pulled(line: Site) -> None:
         state = pulled.state(reader, "masters")
     assert state.cursor > 0
     assert state.last_sync_timestamp is not None
+
+
+# ── one of the two is a schema version ahead ────────────────────────────────────────────────────────────
+
+MASTERS_VIEW = re.search(
+    r"CREATE (VIEW sync_masters.*?;)", (REPOSITORY / "schema/postgresql.sql").read_text(), re.DOTALL
+)
+
+
+def serve_masters(site: Site, old: str = "", new: str = "") -> None:
+    """The view that devices pull, with this in it changed; a product changes too, and so is sent anew."""
+    assert MASTERS_VIEW is not None
+    assert not old or MASTERS_VIEW[1].count(old) == 1
+    site.at_centre(f"CREATE OR REPLACE {MASTERS_VIEW[1].replace(old, new) if old else MASTERS_VIEW[1]}")
+    site.at_centre("UPDATE inspection_targets_master SET product_name = product_name || '+'")
+
+
+def test_an_older_device_judges_by_what_it_has_until_it_is_updated(line: Site) -> None:
+    before = line.rows("SELECT * FROM inspection_targets_master")
+    of_products = "version) AS r)\nFROM inspection_targets_master"
+    serve_masters(line, of_products, f"version, 12 AS weight_g{of_products.removeprefix('version')}")
+    line.pass_once()
+    [problem] = line.problems()
+    assert "/weight_g" in problem
+    assert "[schema-newer]" in problem
+    assert line.rows("SELECT * FROM inspection_targets_master") == before
+    assert len(line.masters.running.pipelines) == 1
+    serve_masters(line)  # it knows every column again
+    line.pass_once()
+    assert line.problems() == []
+    assert line.rows("SELECT * FROM inspection_targets_master") != before
+
+
+def test_a_newer_device_takes_the_rows_of_an_older_server(
+    line: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.at_centre("UPDATE inspection_targets_master SET description = 'long'")
+    line.pass_once()
+    newer = replace(PRODUCTS, later=("description",))
+    monkeypatch.setitem(SPACES["masters"], PRODUCTS.name, newer)
+    serve_masters(
+        line,
+        "created_by, description, id, is_active::int, product_code",
+        "created_by, id, is_active::int, product_code",
+    )
+    line.pass_once()
+    assert line.problems() == []
+    assert line.rows("SELECT DISTINCT description FROM inspection_targets_master") == [(None,)]
+    assert line.compare().differences == []
+    assert line.rows("SELECT * FROM conflict_log") == []
+    serve_masters(line)  # the server was updated
+    line.pass_once()
+    assert line.rows("SELECT DISTINCT description FROM inspection_targets_master") == [("long",)]
+    assert line.rows("SELECT * FROM conflict_log") == []
