@@ -26,6 +26,7 @@ from benchmarks.common import peak_megabytes, report
 from benchmarks.daemon import Daemon, daemon
 from benchmarks.networks import write_bundle, write_classifier
 from central_server.embedded.processes import free_ports
+from central_server.facts import TABLES
 from edge_agent.api.services import Services
 from edge_agent.clock import Clock
 from edge_agent.config import load_config
@@ -44,13 +45,7 @@ NETWORK_PX = 64
 TECHNICIAN = Actor("bench", None, Role.TECHNICIAN)
 PERSON = """INSERT INTO users (id, username, password_hash, full_name)
             VALUES (gen_random_uuid(), 'inspector', '', '検査 太郎')"""
-FACTS = (
-    "inspection_targets",
-    "inspection_sessions",
-    "inspection_images",
-    "ai_inspection_results",
-    "human_verification_results",
-)
+FACTS = tuple(TABLES)
 
 
 def run(work: Path, inspections: int = INSPECTIONS, picture_bytes: int = PICTURE_BYTES) -> None:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from psycopg.conninfo import make_conninfo
 
 from central_server.devices import issue_code
+from central_server.facts import TABLES
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
 from edge_agent.models import Actor
@@ -33,13 +34,7 @@ from tests.central.devices import CLOCK, MASTER_IDS
 from tests.central.reach import Reach, answered, flipped, refused, reply_lost
 from tests.store_factory import Store, Ticking
 
-FACTS = (
-    "inspection_targets",
-    "inspection_sessions",
-    "inspection_images",
-    "ai_inspection_results",
-    "human_verification_results",
-)
+FACTS = tuple(TABLES)
 
 
 class Agent:
