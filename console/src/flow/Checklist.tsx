@@ -6,7 +6,7 @@ import Typography from "@mui/material/Typography";
 import { useState } from "react";
 import { useWords } from "../i18n";
 import { Decision } from "./Decision";
-import type { Judged } from "./Judging";
+import type { Judged } from "./decide";
 
 export interface Check {
   key: string;

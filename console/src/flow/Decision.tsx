@@ -9,9 +9,7 @@ import { type Key, useWords } from "../i18n";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { Kbd, useShortcuts } from "../ui/shortcuts";
 import { asResult, Verdict, VerdictMark } from "../ui/Verdict";
-import type { Judged } from "./Judging";
-import { type Final, useDecide } from "./decide";
-import type { Region } from "./zoom";
+import { type Deciding, type Final, type Marking, useDecide } from "./decide";
 
 const FINALS: readonly [Final, string, "success" | "error" | "warning"][] = [
   ["OK", "1", "success"],
@@ -19,20 +17,7 @@ const FINALS: readonly [Final, string, "success" | "error" | "warning"][] = [
   ["HOLD", "3", "warning"],
 ];
 
-export interface Marking {
-  region: Region | null;
-  setRegion: (region: Region | null) => void;
-  isMarking: boolean;
-  setIsMarking: (is: boolean) => void;
-  /** What the AI found: [x, y, width, height] pixels each. */
-  boxes: Region[];
-}
-
-interface Props extends Judged {
-  imageId: string | null;
-  hasSeenAi: boolean;
-  marking?: Marking;
-  checks?: Record<string, boolean>;
+interface Props extends Deciding {
   /** Why OK cannot be given, if it cannot. */
   okRefused?: Key | null;
 }

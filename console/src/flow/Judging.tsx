@@ -14,17 +14,11 @@ import { Loaded } from "../ui/Page";
 import { ProblemAlert } from "../ui/ProblemAlert";
 import { AiDetails, AiVerdict, Criteria } from "./AiFacts";
 import { Decision } from "./Decision";
+import type { Judged } from "./decide";
 import { PictureView } from "./PictureView";
-import type { ItemBody, SessionBody } from "./progress";
+import type { ItemBody } from "./progress";
 import { detailOf, latest } from "./result";
 import type { Region } from "./zoom";
-
-export interface Judged {
-  body: SessionBody;
-  item: ItemBody;
-  canDecide: boolean;
-  onDecided: (after: SessionBody) => void;
-}
 
 /** The picture on one side, what the AI says and the person's decision on the other. */
 export function Judging(props: Judged & { imageId: string }) {

@@ -3,14 +3,30 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { api, newKey, read, type Schemas } from "../api/client";
 import { useSignal } from "../ui/signal";
-import type { Judged } from "./Judging";
-import type { Marking } from "./Decision";
+import type { ItemBody, SessionBody } from "./progress";
+import type { Region } from "./zoom";
 
 export type Final = Schemas["FinalResult"];
 type Given = Pick<Schemas["VerificationRequest"], "final_result" | "reason_code" | "notes">;
 const MS = 1000;
 
-interface Deciding extends Judged {
+export interface Judged {
+  body: SessionBody;
+  item: ItemBody;
+  canDecide: boolean;
+  onDecided: (after: SessionBody) => void;
+}
+
+export interface Marking {
+  region: Region | null;
+  setRegion: (region: Region | null) => void;
+  isMarking: boolean;
+  setIsMarking: (is: boolean) => void;
+  /** What the AI found: [x, y, width, height] pixels each. */
+  boxes: Region[];
+}
+
+export interface Deciding extends Judged {
   imageId: string | null;
   hasSeenAi: boolean;
   marking?: Marking;
