@@ -124,7 +124,7 @@ def unverified_page() -> Iterator[None]:
     def unsealed(sealed: bytes) -> bytes:
         return sealed[: sealed.rindex(b',"checksum"')] + b"}" if b',"checksum"' in sealed else sealed
 
-    with patch.object(wire, "unseal", unsealed), patch.object(wire, "_require_rows", lambda *_: None):
+    with patch.object(wire, "unseal", unsealed), patch.object(wire, "require_rows", lambda *_: None):
         yield
 
 
