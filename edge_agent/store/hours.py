@@ -10,15 +10,15 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from operator import add
 from typing import Any
 
 from edge_agent.inspection.statistics import SessionCount, VerdictCount
 from edge_agent.store.statistics import StatisticsFilter
 
 SESSIONS = """
-    SELECT substr(started_at, 1, 14) || printf('%02d', substr(started_at, 15, 2) / 15 * 15),
-           status, coalesce(final_result, '') AS final_result, count(*),
+    SELECT unixepoch(started_at) / 900 AS quarter, status, coalesce(final_result, '') AS final_result, count(*),
            sum(max(0.0, coalesce((julianday(completed_at) - julianday(started_at)) * 86400.0, 0.0)))
     FROM inspection_sessions INDEXED BY idx_inspection_sessions_started
     WHERE started_at >= :after AND started_at < :before AND work_day BETWEEN :since AND :until
@@ -28,8 +28,8 @@ SESSIONS = """
     GROUP BY 1, 2, 3
 """
 VERDICTS = """
-    SELECT substr(s.started_at, 1, 14) || printf('%02d', substr(s.started_at, 15, 2) / 15 * 15),
-           v.ai_result, v.human_result, count(*), sum(v.weight), sum(v.verification_time)
+    SELECT unixepoch(s.started_at) / 900 AS quarter, v.ai_result, v.human_result,
+           count(*), sum(v.weight), sum(v.verification_time)
     FROM inspection_sessions s INDEXED BY idx_inspection_sessions_started
     CROSS JOIN item_verdicts v ON v.session_id = s.id
     WHERE s.started_at >= :after AND s.started_at < :before AND s.work_day BETWEEN :since AND :until
@@ -71,14 +71,16 @@ def _summed(
         "item_id": wanted.item_id,
         "user_id": wanted.user_id,
     }
-    sums: dict[tuple[str, str, str], list[float]] = {}
-    for quarter, one, other, *values in reader.execute(sql, asked):
-        key = hour_of(quarter, zone), one, other
-        before = sums.get(key, [0] * len(values))
-        sums[key] = [old + more for old, more in zip(before, values, strict=True)]
+    found = reader.execute(sql, asked).fetchall()
+    hours = {quarter: hour_of(quarter, zone) for quarter in {row[0] for row in found}}
+    sums: dict[tuple[str, str, str], tuple[float, ...]] = {}
+    for quarter, one, other, *values in found:
+        key = hours[quarter], one, other
+        sums[key] = tuple(map(add, sums[key], values)) if key in sums else tuple(values)
     return [(*key, *values) for key, values in sorted(sums.items())]
 
 
-def hour_of(minute: str, zone: tzinfo | None) -> str:
-    """The local hour of a minute in UTC (`2026-11-23T00:30`); `zone` None is the machine's."""
-    return f"{datetime.fromisoformat(f'{minute}Z').astimezone(zone):%Y-%m-%d %H:00}"
+def hour_of(quarter: int, zone: tzinfo | None) -> str:
+    """The local hour of a quarter of an hour, of which `quarter` are over since 1970 in UTC; `zone` None is the
+    machine's."""
+    return f"{datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone):%Y-%m-%d %H:00}"

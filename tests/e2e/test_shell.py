@@ -122,6 +122,25 @@ def test_logging_out_ends_the_login(page: Page) -> None:
     assert page.request.get("/api/v1/auth/me").status == 401
 
 
+def test_a_window_left_at_the_login_goes_on_once_somebody_is_logged_in(page: Page) -> None:
+    page.goto("/#/scan")
+    expect(page.locator("input[type=password]")).to_be_visible()
+    with page.context.expect_page():
+        page.evaluate("() => window.open('/')")
+    log_in(page.context.pages[1])
+    page.reload()
+    expect(page.get_by_label("製品コード")).to_be_visible()
+
+
+def test_a_logout_that_reaches_nobody_leaves_everything_as_it_is(page: Page) -> None:
+    open_as(page)
+    page.route("**/auth/logout", lambda route: route.abort())
+    page.get_by_test_id("person").click()
+    page.get_by_role("menuitem", name="ログアウト").click()
+    expect(page.locator("[role=menu]")).to_have_count(0)
+    expect(page.get_by_role("heading", name="検査", exact=True)).to_be_visible()
+
+
 def test_the_history_shows_what_was_inspected_and_can_be_narrowed(page: Page) -> None:
     open_as(page)
     session_id = new_session(page, "H1")

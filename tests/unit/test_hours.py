@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -104,5 +104,9 @@ def test_verdicts_count_in_the_hour_of_their_session_and_the_hours_make_the_day(
 
 
 def test_an_hour_begins_where_the_zone_says() -> None:
-    assert hour_of("2026-11-23T00:30", ZoneInfo("Asia/Kathmandu")) == "2026-11-23 06:00"
-    assert hour_of("2026-11-22T15:00", TOKYO) == "2026-11-23 00:00"
+    assert hour_of(quarter("2026-11-23T00:30Z"), ZoneInfo("Asia/Kathmandu")) == "2026-11-23 06:00"
+    assert hour_of(quarter("2026-11-22T15:00Z"), TOKYO) == "2026-11-23 00:00"
+
+
+def quarter(instant: str) -> int:
+    return int(datetime.fromisoformat(instant).timestamp()) // 900

@@ -4,16 +4,16 @@ import CardContent from "@mui/material/CardContent";
 import Stack from "@mui/material/Stack";
 import TextField from "@mui/material/TextField";
 import Typography from "@mui/material/Typography";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { useLocation, useNavigate } from "react-router";
+import { Navigate, useLocation, useNavigate } from "react-router";
 import { api, read } from "../api/client";
 import { me } from "../api/queries";
 import { LANGUAGES, type Language, useWords } from "../i18n";
 import { usePreferences } from "../shell/preferences";
 import { ProblemAlert } from "../ui/ProblemAlert";
 
-/** Name and password; checked by the agent, so it works without a network. */
+/** Name and password; checked by the agent, so it works without a network. Who is logged in already goes on. */
 export function Login() {
   const { t } = useWords();
   const [preferences, change] = usePreferences();
@@ -30,6 +30,8 @@ export function Login() {
       navigate(from, { replace: true });
     },
   });
+  const { data: someone } = useQuery(me);
+  if (someone) return <Navigate to={from} replace />;
   const other: Language = preferences.language === "ja" ? "en" : "ja";
   return (
     <Stack component="main" sx={{ minHeight: "100vh", alignItems: "center", justifyContent: "center", p: 2 }}>

@@ -18,10 +18,11 @@ export function PersonMenu({ me }: { me: Schemas["Me"] }) {
   const navigate = useNavigate();
   const logout = useMutation({
     mutationFn: () => api.POST("/api/v1/auth/logout"),
-    onSettled: () => {
+    onSuccess: () => {
       client.clear();
       navigate("/login");
     },
+    onError: () => setAnchor(null), // an agent that is away is told of above the page
   });
   const choose = (some: Partial<Preferences>) => {
     change(some);
