@@ -238,6 +238,39 @@ def test_counting_a_year_again_may_take_its_time(database: Database, plant: Plan
         assert recounts.count_faults(tx) == []
 
 
+MANY = (
+    """INSERT INTO inspection_sessions
+           (id, target_id, user_id, status, started_at, product_id, work_day, source, accept_ai_ok, master_version,
+            criteria_snapshot, version, updated_at, device_id, insert_sha256, row_sha256)
+       SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'COMPLETED', now(), gen_random_uuid(),
+              '2026-02-01', 'manual', false, '1', '{}', 1, now(), 'many-' || n % 50, '', ''
+       FROM generate_series(1, 5000) AS n""",
+    """INSERT INTO human_verification_results
+           (id, session_id, user_id, final_result, verification_time, created_at, item_id, saw_ai, device_id, row_sha256)
+       SELECT gen_random_uuid(), id, user_id, 'NG', 1, now(), gen_random_uuid(), false, device_id, ''
+       FROM inspection_sessions WHERE device_id LIKE 'many-%'""",
+    "ANALYZE",
+)
+
+
+@pytest.mark.parametrize("table", recounts.COMPARISONS)
+def test_counting_again_does_not_compare_every_verdict_with_every_session(
+    database: Database, table: str
+) -> None:
+    with undone(database) as tx:
+        tx.execute("SET LOCAL session_replication_role = replica")
+        for sql in MANY:
+            tx.execute(sql)
+        [[[plan]]] = tx.execute(f"EXPLAIN (FORMAT JSON) {recounts.COMPARISONS[table]}".encode()).fetchall()
+        assert not [node for node in nodes(plan["Plan"]) if "Join Filter" in node]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
