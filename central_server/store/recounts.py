@@ -3,8 +3,8 @@
 Rules of this file:
 - Counting again starts from the facts and shares nothing with what keeps the counts but the words.
 - PostgreSQL does the comparing; at most `MOST` faults are told.
-- What is counted again is MATERIALIZED: under a LIMIT PostgreSQL would plan it to begin soon instead of to end soon, and
-  compare every verdict with every session (minutes at 40,000 inspections).
+- What is counted again is MATERIALIZED: under a LIMIT PostgreSQL would plan it to begin soon instead of to end soon,
+  and compare every verdict with every session (minutes at 40,000 inspections).
 """
 
 from __future__ import annotations

@@ -246,7 +246,8 @@ MANY = (
               '2026-02-01', 'manual', false, '1', '{}', 1, now(), 'many-' || n % 50, '', ''
        FROM generate_series(1, 5000) AS n""",
     """INSERT INTO human_verification_results
-           (id, session_id, user_id, final_result, verification_time, created_at, item_id, saw_ai, device_id, row_sha256)
+           (id, session_id, user_id, final_result, verification_time, created_at, item_id, saw_ai, device_id,
+            row_sha256)
        SELECT gen_random_uuid(), id, user_id, 'NG', 1, now(), gen_random_uuid(), false, device_id, ''
        FROM inspection_sessions WHERE device_id LIKE 'many-%'""",
     "ANALYZE",
@@ -261,8 +262,8 @@ def test_counting_again_does_not_compare_every_verdict_with_every_session(
         tx.execute("SET LOCAL session_replication_role = replica")
         for sql in MANY:
             tx.execute(sql)
-        [[[plan]]] = tx.execute(f"EXPLAIN (FORMAT JSON) {recounts.COMPARISONS[table]}".encode()).fetchall()
-        assert not [node for node in nodes(plan["Plan"]) if "Join Filter" in node]
+        row: Any = tx.execute(f"EXPLAIN (FORMAT JSON) {recounts.COMPARISONS[table]}".encode()).fetchone()
+        assert not [node for node in nodes(row[0][0]["Plan"]) if "Join Filter" in node]
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
