@@ -15,7 +15,9 @@ import typer
 from central_server.cli import counts, devices, kinds, log, masters, review, serve, state, sync
 from central_server.cli.options import Options
 from central_server.errors import ServerError, Unavailable
+from central_server.messages import catalogue, message_of
 from edge_agent.cli.exits import Exit
+from edge_agent.cli.language import spoken
 from edge_agent.cli.running import Complaint, run_command, run_program
 from edge_agent.errors import AgentError, BadDefinition
 
@@ -61,22 +63,23 @@ app.add_typer(state.epoch, name="epoch")
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
-    return run_command(app, "central-server", arguments, EXPECTED, complaint_of)
+    return run_command(app, "central-server", arguments, EXPECTED, complaint_of, catalogue)
 
 
 def complaint_of(error: ServerError | AgentError) -> Complaint:
     """What people are told of an expected failure: every fault with its place."""
+    message = message_of(error, spoken())
     match error:
         case ServerError():
             exit_code = Exit.UNAVAILABLE if isinstance(error, Unavailable) else Exit.BAD_INPUT
-            return Complaint(error.code.code, error.detail, error.hint, exit_code)
+            return Complaint(error.code.code, error.detail, message, exit_code)
         case BadDefinition():
             problems = [str(problem) for problem in error.problems]
-            return Complaint(error.code_, error.detail, error.hint_, error.exit_code, problems)
+            return Complaint(error.code_, error.detail, message, error.exit_code, problems)
         case _:
-            return Complaint(error.code_, error.detail, error.hint_, error.exit_code)
+            return Complaint(error.code_, error.detail, message, error.exit_code)
 
 
 def main() -> None:
     """The console script."""
-    run_program(run, "Send what was logged to the maintainers.")
+    run_program(run, catalogue)

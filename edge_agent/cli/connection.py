@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from edge_agent.cli.language import spoken
 from edge_agent.errors import AgentError, Denied, Problem, Unavailable
+from edge_agent.messages import Message
 
 if TYPE_CHECKING:
     import httpx
@@ -41,6 +43,11 @@ class Refused(AgentError):
         super().__init__(detail, code=str(problem.get("code", "unknown")), hint=str(problem.get("hint", "")))
         self.problem = problem
         self.exit_status = int(problem.get("exit_code") or EXIT_CODES.get(status, 3 if status < 500 else 1))
+
+    @property
+    def message(self) -> Message:
+        """In the language that was asked for."""
+        return Message(str(self.problem.get("title", "")), self.hint_)
 
     @property
     def problems(self) -> list[str]:
@@ -116,18 +123,20 @@ def connect(config: Config) -> Iterator[Connection]:
 
     with running_services(config, Clock()) as services, asyncio.Runner() as runner:
         transport = in_process(create_app(services), runner)
-        with httpx.Client(base_url=LOCAL, headers=LANGUAGE, transport=transport) as client:
+        with httpx.Client(base_url=LOCAL, headers=wishes(), transport=transport) as client:
             yield Connection(client, False, services.install_token)
 
 
-LANGUAGE = {"Accept-Language": "en"}
+def wishes() -> dict[str, str]:
+    """The headers of every request."""
+    return {"Accept-Language": spoken()}
 
 
 def open_client(url: str) -> httpx.Client:
     """A client for the agent at `url`, past any proxy the environment names."""
     import httpx
 
-    return httpx.Client(base_url=url, headers=LANGUAGE, trust_env=False)
+    return httpx.Client(base_url=url, headers=wishes(), trust_env=False)
 
 
 def running_url(data_dir: Path) -> str | None:

@@ -24,6 +24,7 @@ from edge_agent.cli.connection import Connection, connect
 from edge_agent.cli.demo_process import running
 from edge_agent.cli.demo_words import WORDS
 from edge_agent.cli.exits import Exit
+from edge_agent.cli.language import spoken
 from edge_agent.cli.options import AsJson, read_settings
 from edge_agent.cli.output import emit_json, emit_table
 from edge_agent.cli.packages import as_package
@@ -62,12 +63,12 @@ def demo(
             help="End after the last step; exit 1 unless all held.",
         ),
     ] = False,
-    lang: Annotated[str, typer.Option(envvar=["EDGE_AGENT_LANG", "LC_ALL", "LANG"], help="ja or en.")] = "en",
+    lang: Annotated[str, typer.Option(help="ja or en; if not given, what the terminal is set to.")] = "",
     as_json: AsJson = False,
 ) -> int:
     """Starts the agent on a fresh directory, has it inspect the sample photographs, and synchronises it with a
     central server of its own: up, down, and across a cut cable."""
-    words = WORDS["ja" if lang.lower().startswith("ja") else "en"]
+    words = WORDS[spoken(wish=lang)]
     place = data_dir.expanduser().absolute()
     prepare(place)
     pattern, samples = expected_verdicts()

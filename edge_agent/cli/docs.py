@@ -24,6 +24,8 @@ Generated from the code (`make docs`). While the agent runs, a command is a requ
 not, the same request is served inside the command's own process. `--json` prints one JSON document on standard
 output (`run`: one line when it answers); errors are one line on standard error, with `--json` one JSON object
 `{"error": {"code", "detail", "hint", "problems"}}`, and where work takes long one `{"progress": …}` per change.
+What is wrong and what to do is said in Japanese or English: as `EDGE_AGENT_LANG` (`ja`, `en`) says, else in the
+language of the terminal; codes are the same in both.
 Passwords are asked for on a terminal and read from the first line of standard input elsewhere.
 
 `edge-agent --data-dir DIR COMMAND …` (or `EDGE_AGENT_DATA_DIR`) names the data directory.

@@ -10,10 +10,12 @@ from dataclasses import asdict
 
 import typer
 
+from edge_agent.cli.language import spoken
 from edge_agent.cli.options import AsJson, Options
 from edge_agent.cli.output import emit_facts, emit_findings, emit_json
 from edge_agent.cli.progress import waiting
 from edge_agent.cli.status import worst
+from edge_agent.messages import in_language
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> int:
@@ -24,7 +26,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> int:
     options: Options = context.obj
     with waiting("Looking"):
         diagnosis = diagnose(options.data_dir, Clock())
-    found = [asdict(one) for one in diagnosis.findings]
+    found = [asdict(in_language(one, spoken())) for one in diagnosis.findings]
     if as_json:
         emit_json({"facts": diagnosis.facts, "findings": found})
     else:

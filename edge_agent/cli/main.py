@@ -31,9 +31,11 @@ from edge_agent.cli import (
     users,
 )
 from edge_agent.cli.connection import Refused
+from edge_agent.cli.language import spoken
 from edge_agent.cli.options import Options
 from edge_agent.cli.running import Complaint, run_command, run_program
 from edge_agent.errors import AgentError, BadDefinition
+from edge_agent.messages import catalogue, message_of
 
 app = typer.Typer(
     name="edge-agent",
@@ -83,21 +85,22 @@ app.command()(doctor.version)
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Every expected failure has become a line by then."""
-    return run_command(app, "edge-agent", arguments, (AgentError,), complaint_of)
+    return run_command(app, "edge-agent", arguments, (AgentError,), complaint_of, catalogue)
 
 
 def complaint_of(error: AgentError) -> Complaint:
     """What people are told of an expected failure: every fault with its place."""
+    message = message_of(error, spoken())
     match error:
         case Refused():
-            exit_code, problems = error.exit_status, error.problems
+            exit_code, problems, message = error.exit_status, error.problems, error.message
         case BadDefinition():
             exit_code, problems = error.exit_code, [str(problem) for problem in error.problems]
         case _:
             exit_code, problems = error.exit_code, []
-    return Complaint(error.code_, error.detail, error.hint_, exit_code, problems)
+    return Complaint(error.code_, error.detail, message, exit_code, problems)
 
 
 def main() -> None:
     """The console script."""
-    run_program(run, AgentError.hint)
+    run_program(run, catalogue)

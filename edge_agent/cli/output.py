@@ -12,6 +12,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edge_agent.cli.language import spoken
+from edge_agent.messages import Message
+
+NOTHING_WRONG = {"en": "Nothing is wrong.", "ja": "異常はありません。"}
+
 
 def emit_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
@@ -41,25 +46,27 @@ def emit_facts(facts: Mapping[str, Any]) -> None:
         print(f"{name:<{width}}  {_cell(value)}")
 
 
-def emit_findings(findings: Sequence[Mapping[str, Any]], *, empty: str = "Nothing is wrong.") -> None:
+def emit_findings(findings: Sequence[Mapping[str, Any]], *, empty: str = "") -> None:
     """What is wrong and what to do about it, one paragraph each."""
     for one in findings:
         print(
             f"{one['severity'].upper()} {one['subject']}: {one['message']} [{one['code']}]\n  {one['hint']}"
         )
     if not findings:
-        print(empty)
+        print(empty or NOTHING_WRONG[spoken()])
 
 
 def complain(
-    code: str, detail: str, hint: str, problems: Sequence[str] = (), *, as_json: bool = False
+    code: str, detail: str, message: Message, problems: Sequence[str] = (), *, as_json: bool = False
 ) -> None:
-    """The one place where an error reaches the terminal."""
+    """The one place where an error reaches the terminal. `detail` is English; where people are told in another
+    language, the title says the same in theirs."""
     if as_json:
-        document = {"error": {"code": code, "detail": detail, "hint": hint, "problems": list(problems)}}
-        print(json.dumps(document, ensure_ascii=False), file=sys.stderr)
+        document = {"code": code, "detail": detail, "hint": message.hint, "problems": list(problems)}
+        print(json.dumps({"error": document}, ensure_ascii=False), file=sys.stderr)
         return
-    print(f"error: {detail} [{code}] {hint}", file=sys.stderr)
+    title = "" if spoken() == "en" else f"{message.title}："
+    print(f"error: {title}{detail} [{code}] {message.hint}", file=sys.stderr)
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)
 

@@ -17,7 +17,9 @@ import typer
 from typer.exceptions import TyperException
 
 from edge_agent.cli.exits import Exit
+from edge_agent.cli.language import spoken
 from edge_agent.cli.output import complain
+from edge_agent.messages import Catalogue, Message
 
 Expected = TypeVar("Expected", bound=Exception)
 
@@ -28,7 +30,7 @@ class Complaint:
 
     code: str
     detail: str
-    hint: str
+    message: Message
     exit_code: int
     problems: Sequence[str] = ()
 
@@ -39,13 +41,14 @@ def run_command(
     arguments: list[str],
     expected: tuple[type[Expected], ...],
     complaint_of: Callable[[Expected], Complaint],
+    messages: Callable[[], Catalogue],
 ) -> int:
     """Runs one command; its exit code. What is not `expected` is raised."""
     as_json = "--json" in arguments
     try:
         result = app(args=arguments, prog_name=program, standalone_mode=False)
     except TyperException as error:
-        complain("usage", error.format_message(), f"See `{program} --help`.", as_json=as_json)
+        complain("usage", error.format_message(), messages()["usage"][spoken()], as_json=as_json)
         return Exit.USAGE
     except (typer.Abort, KeyboardInterrupt):
         result = Exit.INTERRUPTED
@@ -53,14 +56,14 @@ def run_command(
         return Exit.DONE
     except expected as error:
         told = complaint_of(error)
-        complain(told.code, told.detail, told.hint, told.problems, as_json=as_json)
+        complain(told.code, told.detail, told.message, told.problems, as_json=as_json)
         return told.exit_code
     if result == Exit.INTERRUPTED:
-        complain("interrupted", "Interrupted.", "Nothing is left half-done; run it again.", as_json=as_json)
+        complain("interrupted", "Interrupted.", messages()["interrupted"][spoken()], as_json=as_json)
     return int(result) if isinstance(result, int) else Exit.DONE
 
 
-def run_program(run: Callable[[list[str]], int], hint: str) -> None:
+def run_program(run: Callable[[list[str]], int], messages: Callable[[], Catalogue]) -> None:
     """The console script: runs the command line's command and ends the process."""
     logging.getLogger().addHandler(logging.NullHandler())
     try:
@@ -72,6 +75,6 @@ def run_program(run: Callable[[list[str]], int], hint: str) -> None:
     except Exception as error:  # the outermost boundary: nobody above could say what happened
         logging.basicConfig(stream=sys.stderr, force=True)
         logging.getLogger(__name__).exception("unforeseen")
-        complain("internal", f"An error nobody foresaw ({error!r}).", hint)
+        complain("internal", f"An error nobody foresaw ({error!r}).", messages()["internal"][spoken()])
         code = Exit.INTERNAL
     sys.exit(code)

@@ -36,7 +36,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> int:
         emit_json(document)
     else:
         emit_facts(flat(document))
-        emit_findings(document["findings"], empty="no findings")
+        emit_findings(document["findings"])
     return worst(document["findings"])
 
 

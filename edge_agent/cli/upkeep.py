@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_agent.cli.connection import connect, running_url
+from edge_agent.cli.language import spoken
 from edge_agent.cli.options import AsJson, Yes, agent, confirm, settings
 from edge_agent.cli.output import emit_facts, emit_findings, emit_json
 from edge_agent.cli.progress import Report, bar, waiting
 from edge_agent.cli.status import worst
 from edge_agent.errors import AgentError, NotFound
+from edge_agent.messages import in_language
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,7 +64,7 @@ def check_alone(config: Config, report: Report) -> list[dict[str, Any]]:
     with mapped_errors(), closing(connect_reader(config.database_path)) as reader:
         faults = _compile_problems(reader, config.data_dir)
         found = run_check(config, reader, now_s=Clock().time(), problems=faults, progress=report)
-        return [asdict(one) for one in found]
+        return [asdict(in_language(one, spoken())) for one in found]
 
 
 def _compile_problems(reader: sqlite3.Connection, data_dir: Path) -> Mapping[str, Sequence[Problem]]:

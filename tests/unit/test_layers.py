@@ -68,7 +68,7 @@ LAYERS[11] += [
 LAYERS[12] += ["central_server.parcels"]
 LAYERS[17] += ["central_server.api"]
 LAYERS[18] += ["central_server.embedded"]
-LAYERS[19] += ["central_server.daemon"]
+LAYERS[19] += ["central_server.daemon", "edge_agent.cli.language"]
 LAYERS[20] += [
     f"edge_agent.cli.{name}" for name in ("bad_settings", "exits", "output", "process", "progress")
 ]
@@ -79,6 +79,7 @@ SHARED = (
     "edge_agent.archive",
     "edge_agent.cli.bad_settings",
     "edge_agent.cli.exits",
+    "edge_agent.cli.language",
     "edge_agent.cli.output",
     "edge_agent.cli.process",
     "edge_agent.cli.progress",
@@ -338,6 +339,7 @@ def test_the_environment_is_read_by_config_only() -> None:
                 broken += [f"{module}, line {node.lineno}"] if names else []
     allowed = (
         "edge_agent.config",
+        "edge_agent.cli.language",
         "edge_agent.inference.process",
         "edge_agent.demo",
         "central_server.config",
