@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,16 @@ def test_everything_wrong_is_listed(cli: Cli) -> None:
         assert cli("product", "put", "-", stdin=stdin)[0] == Exit.BAD_INPUT
     assert cli("item", "show", "PLATE")[1]["code"] == "bad-key"
     assert cli("item", "show", "PLATE/none")[0] == Exit.NOT_FOUND
+
+
+def test_what_is_wrong_is_said_in_the_language_of_the_terminal(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGE_AGENT_LANG", "ja")
+    assert run(["product", "show", "NOTHING"]) != Exit.DONE
+    title, hint = re.split(r"\[[a-z-]+\]", capsys.readouterr().err)
+    assert not title.isascii()
+    assert not hint.isascii()
 
 
 def test_a_line_is_set_up_by_hand(cli: Cli, tmp_path: Path) -> None:
