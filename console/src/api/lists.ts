@@ -5,7 +5,8 @@
  * - Nothing loaded is loaded again: of the sessions that changed, their rows are asked for and put where they belong.
  * - Pages get longer and shorter by that; the cursor of the next page stays what it was.
  */
-import type { InfiniteData, QueryClient } from "@tanstack/react-query";
+import type { InfiniteData, Query, QueryClient } from "@tanstack/react-query";
+import { ended } from "./again";
 
 export interface ListPage<Row> {
   rows: readonly Row[];
@@ -49,16 +50,31 @@ const MOST_AT_ONCE = 100; // sessions the agent is asked for by name
 export async function bringUpToDate(client: QueryClient, changed: ReadonlySet<string> | null): Promise<void> {
   if (changed?.size === 0) return;
   for (const query of client.getQueryCache().findAll({ type: "active" })) {
-    const { queryKey, meta } = query;
-    if (meta?.live === undefined) continue;
-    const fresh = changed && changed.size <= MOST_AT_ONCE ? await meta.live.read([...changed]) : null;
-    while (query.state.fetchStatus === "fetching") await query.promise?.catch(() => undefined);
-    client.setQueryData<Data<unknown>>(queryKey, (data) =>
-      data && changed && fresh
-        ? patched(data, fresh, changed, meta.live as LiveList<unknown>)
-        : firstOf(data),
-    );
-    if (fresh === null) void client.invalidateQueries({ queryKey });
+    if (query.meta?.live === undefined) continue;
+    if (changed && changed.size <= MOST_AT_ONCE) await patch(client, query, query.meta.live, changed);
+    else {
+      await ended(client, query);
+      client.setQueryData<Data<unknown>>(query.queryKey, firstOf);
+      void client.invalidateQueries({ queryKey: query.queryKey });
+    }
+  }
+}
+
+/** What the list became while the rows were asked for may be newer than they are: then they are asked for again. */
+async function patch<Row>(
+  client: QueryClient,
+  query: Query,
+  list: LiveList<Row>,
+  changed: ReadonlySet<string>,
+): Promise<void> {
+  const isThere = () => client.getQueryCache().get(query.queryHash) === query; // who opens it again reads it anew
+  while (isThere()) {
+    await ended(client, query);
+    const before = query.state.data as Data<Row> | undefined;
+    const fresh = await list.read([...changed]);
+    if (query.state.data !== before || query.state.fetchStatus === "fetching") continue;
+    if (isThere() && before) client.setQueryData(query.queryKey, patched(before, fresh, changed, list));
+    return;
   }
 }
 

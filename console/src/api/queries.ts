@@ -21,6 +21,7 @@ export const info = queryOptions({
   queryKey: ["info"],
   queryFn: () => read(api.GET("/api/v1/system/info")),
   staleTime: 60_000,
+  refetchInterval: 60_000, // a screen left open sees the next day begin
 });
 
 export const syncStatus = queryOptions({

@@ -6,6 +6,7 @@ import DialogTitle from "@mui/material/DialogTitle";
 import TextField from "@mui/material/TextField";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { keep } from "../api/again";
 import { api, read } from "../api/client";
 import { session } from "../api/queries";
 import { useWords } from "../i18n";
@@ -25,7 +26,7 @@ export function CancelButton({ sessionId }: { sessionId: string }) {
           body: { reason },
         }),
       ),
-    onSuccess: (body) => client.setQueryData(session(sessionId).queryKey, body),
+    onSuccess: (body) => keep(client, session(sessionId).queryKey, body),
   });
   return (
     <>

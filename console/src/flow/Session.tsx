@@ -7,6 +7,7 @@ import Stack from "@mui/material/Stack";
 import Typography from "@mui/material/Typography";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams } from "react-router";
+import { keep } from "../api/again";
 import { api, read } from "../api/client";
 import { session } from "../api/queries";
 import { useWords } from "../i18n";
@@ -91,7 +92,7 @@ function useComplete(sessionId: string) {
     onSuccess: (body) => {
       const result = asResult(body.session.final_result);
       signal(result === "OK" || result === "NG" ? result : "HOLD");
-      client.setQueryData(session(sessionId).queryKey, body);
+      keep(client, session(sessionId).queryKey, body);
     },
     onError: () => void client.invalidateQueries({ queryKey: ["session"] }),
   });

@@ -15,8 +15,9 @@ export function openClient(): QueryClient {
       },
     }),
     mutationCache: new MutationCache({
-      onError: (error) => {
-        if (isLoggedOut(error)) askWhoThisIs();
+      onError: (error, _given, _before, { mutationId }) => {
+        const begun = client.getMutationCache().getAll(); // a login clears away what was begun before it
+        if (isLoggedOut(error) && begun.some((one) => one.mutationId === mutationId)) askWhoThisIs();
       },
     }),
     defaultOptions: {
