@@ -14,7 +14,7 @@ import { useSignal } from "../ui/signal";
 import { cameraIn, frameOf, useDeviceCamera } from "./camera";
 import { AgentPreview, DevicePreview, Guide, useEvery } from "./Preview";
 import { type Fault, faultOf, look, lookInto, type Quality } from "./quality";
-import { type PictureSource, SourceChoice, useSource } from "./sources";
+import { nameOf, type PictureSource, SourceChoice, useSource } from "./sources";
 
 type Reply = Schemas["ImageReply"];
 interface Props {
@@ -36,7 +36,11 @@ export function Capture(props: Props) {
         <SourceChoice source={source} sources={sources} onChange={choose} />
         {props.onBack && <Button onClick={props.onBack}>{t("back")}</Button>}
       </Stack>
-      {source.kind === "file" ? <FromFile {...props} /> : <FromCamera source={source} {...props} />}
+      {source.kind === "file" ? (
+        <FromFile {...props} />
+      ) : (
+        <FromCamera key={nameOf(source)} source={source} {...props} />
+      )}
     </Stack>
   );
 }
@@ -122,7 +126,8 @@ function FromCamera(props: Props & { source: PictureSource }) {
     if (picture) send.mutate({ picture, camera: cameraIn(video) });
   };
   const press = () => (fault ? setIsDoubted(true) : void take());
-  useShortcuts({ " ": !send.isPending && press });
+  const isReady = source.kind === "agent" || quality !== null; // the window's own camera has nothing to take before
+  useShortcuts({ " ": isReady && !send.isPending && press });
   const again = () => {
     setFailure(null);
     setTries(tries + 1);
@@ -155,6 +160,7 @@ function FromCamera(props: Props & { source: PictureSource }) {
       <Button
         variant="contained"
         autoFocus
+        disabled={!isReady}
         loading={send.isPending}
         onClick={press}
         sx={{ minHeight: 80, fontSize: "1.4rem" }}

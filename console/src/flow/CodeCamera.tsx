@@ -26,13 +26,15 @@ export function CodeCamera(props: { onCode: (text: string) => void; isBusy: bool
 }
 
 function useCodeReader(onCode: (text: string) => void) {
-  return useMutation({
+  const reader = useMutation({
     mutationFn: (picture: Blob) => postFile<Schemas["PictureScanReply"]>("/scans/picture", picture),
-    onSuccess: ({ answer, codes }) => {
-      const text = answer?.scan.text ?? codes[0]?.text;
-      if (text) onCode(text); // an unknown code is tried too: the answer says why it is none
-    },
   });
+  const told = ({ answer, codes }: Schemas["PictureScanReply"]) => {
+    const text = answer?.scan.text ?? codes[0]?.text;
+    if (text) onCode(text); // an unknown code is tried too: the answer says why it is none
+  };
+  const { data, error, isPending } = reader;
+  return { look: (picture: Blob) => reader.mutate(picture, { onSuccess: told }), data, error, isPending };
 }
 
 function Watching(props: { source: PictureSource; onCode: (text: string) => void; isBusy: boolean }) {
@@ -42,11 +44,16 @@ function Watching(props: { source: PictureSource; onCode: (text: string) => void
   const [hasFailed, setHasFailed] = useState(false);
   const device = useDeviceCamera(source.kind === "device");
   const reader = useCodeReader(props.onCode);
+  const isTaking = useRef(false);
   useEvery(LOOK_MS, () => {
-    if (props.isBusy || reader.isPending || hasFailed || device.problem) return;
+    if (props.isBusy || isTaking.current || reader.isPending || hasFailed || device.problem) return;
     const shot =
       source.kind === "agent" ? shotOf(source.camera) : device.video.current && frameOf(device.video.current);
-    void shot?.then((blob) => blob && reader.mutate(blob)).catch(() => setHasFailed(true));
+    isTaking.current = true;
+    void Promise.resolve(shot)
+      .then((blob) => blob && reader.look(blob))
+      .catch(() => setHasFailed(true))
+      .finally(() => (isTaking.current = false));
   });
   return (
     <>
@@ -73,12 +80,7 @@ function CodeFile(props: { onCode: (text: string) => void; isBusy: boolean }) {
       {reader.data && reader.data.codes.length === 0 && (
         <Typography role="alert">{t("scan.nocode")}</Typography>
       )}
-      <FileButton
-        accept={PICTURES}
-        label={t("scan.file")}
-        isBusy={reader.isPending}
-        onFile={(file) => reader.mutate(file)}
-      />
+      <FileButton accept={PICTURES} label={t("scan.file")} isBusy={reader.isPending} onFile={reader.look} />
     </>
   );
 }

@@ -2,7 +2,7 @@ import Button from "@mui/material/Button";
 import Stack from "@mui/material/Stack";
 import TextField from "@mui/material/TextField";
 import Typography from "@mui/material/Typography";
-import { useQuery } from "@tanstack/react-query";
+import { usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { reasons } from "../api/queries";
 import { type Key, useWords } from "../i18n";
@@ -28,6 +28,7 @@ export function Decision(props: Props) {
   const { item } = props;
   const [chosen, setChosen] = useState<Final | null>(null);
   const decide = useDecide(props);
+  usePrefetchQuery(reasons); // there when NG or HOLD is pressed
   const present = item.verdict?.human_result;
   const choose = (result: Final) => {
     if (decide.isPending || (result === "OK" && props.okRefused)) return;

@@ -58,7 +58,6 @@ function OneItem({ body, item }: { body: SessionBody; item: ItemBody }) {
     setIsTaking(false);
   };
   const onDecided = (after: SessionBody) => {
-    client.setQueryData(session(body.session.id).queryKey, after);
     const next = nextAfter(after, item.item.id);
     navigate(next ? `/sessions/${body.session.id}/items/${next.item.id}` : `/sessions/${body.session.id}`);
   };

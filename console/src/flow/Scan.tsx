@@ -4,6 +4,7 @@ import TextField from "@mui/material/TextField";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useEffectEvent, useRef, useState } from "react";
 import { useLocation, useNavigate } from "react-router";
+import { keep } from "../api/again";
 import { api, read } from "../api/client";
 import { session } from "../api/queries";
 import { useWords } from "../i18n";
@@ -20,12 +21,14 @@ export function Scan() {
   const [text, setText] = useState(handed ?? "");
   const [hasCamera, setHasCamera] = useState(false);
   const field = useRef<HTMLInputElement>(null);
-  const start = useStart(() => field.current?.select());
-  const startHanded = useEffectEvent((code: string) => start.mutate(code));
+  const start = useStart((refused) => {
+    if (field.current?.value === refused) field.current.select(); // else the next is being typed
+  });
+  const startHanded = useEffectEvent(start.send);
   useEffect(() => {
     if (handed) startHanded(handed);
   }, [handed]);
-  useScanner((code) => start.mutate(code));
+  useScanner(start.send);
   return (
     <Page title={t("scan.title")}>
       {start.error && <ProblemAlert error={start.error} onClose={start.reset} />}
@@ -35,7 +38,8 @@ export function Scan() {
         spacing={1}
         onSubmit={(event) => {
           event.preventDefault();
-          if (text.trim()) start.mutate(text);
+          if (text.trim()) start.send(text);
+          if (field.current === document.activeElement) field.current?.select(); // what is typed next is another code
         }}
       >
         <TextField
@@ -59,7 +63,7 @@ export function Scan() {
         </Button>
       </Stack>
       {hasCamera ? (
-        <CodeCamera onCode={(code) => start.mutate(code)} isBusy={start.isPending} />
+        <CodeCamera onCode={start.send} isBusy={start.isPending} />
       ) : (
         <Button onClick={() => setHasCamera(true)}>{t("scan.camera")}</Button>
       )}
@@ -67,21 +71,23 @@ export function Scan() {
   );
 }
 
-/** Starts the session of a code, or goes on with the open one. */
-function useStart(onRefused: () => void) {
+/** Starts the session of a code, or goes on with the open one; the last code counts, and only while this is shown. */
+function useStart(onRefused: (text: string) => void) {
   const client = useQueryClient();
   const navigate = useNavigate();
   const signal = useSignal();
-  return useMutation({
+  const start = useMutation({
     mutationFn: (text: string) => read(api.POST("/api/v1/sessions", { body: { text } })),
     onSuccess: (body) => {
       signal("scanned");
-      client.setQueryData(session(body.session.id).queryKey, body);
-      navigate(`/sessions/${body.session.id}`);
+      keep(client, session(body.session.id).queryKey, body);
     },
-    onError: () => {
+    onError: (_error, text) => {
       signal("wrong");
-      onRefused();
+      onRefused(text);
     },
   });
+  const send = (text: string) =>
+    start.mutate(text, { onSuccess: ({ session: { id } }) => navigate(`/sessions/${id}`) });
+  return { send, isPending: start.isPending, error: start.error, reset: start.reset };
 }

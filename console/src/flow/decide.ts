@@ -1,7 +1,9 @@
 /** Sends a person's verdict: once, however often the button is pressed or an answer gets lost. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
+import { keep } from "../api/again";
 import { api, newKey, read, type Schemas } from "../api/client";
+import { session } from "../api/queries";
 import { useSignal } from "../ui/signal";
 import type { ItemBody, SessionBody } from "./progress";
 import type { Region } from "./zoom";
@@ -52,15 +54,15 @@ export function useDecide(props: Deciding) {
       ),
     onSuccess: (answer, { final_result }) => {
       signal(final_result);
-      props.onDecided(answer.session);
+      keep(client, session(props.body.session.id).queryKey, answer.session);
     },
     onError: () => {
       signal("wrong");
       void client.invalidateQueries({ queryKey: ["session", props.body.session.id] }); // closed elsewhere?
     },
   });
-  const send = (given: Given) =>
-    verify.mutate({
+  const send = (given: Given) => {
+    const body = {
       ...given,
       item_id: props.item.item.id,
       image_id: props.imageId,
@@ -68,7 +70,10 @@ export function useDecide(props: Deciding) {
       checks: props.checks ?? null,
       saw_ai: props.hasSeenAi,
       verification_time: Math.min(86_400, (performance.now() - shown_ms.current) / MS),
-    });
+    };
+    // Given here, it is only called while the item is still looked at: who has gone on is not led away again.
+    verify.mutate(body, { onSuccess: (answer) => props.onDecided(answer.session) });
+  };
   return { send, isPending: verify.isPending, error: verify.error };
 }
 

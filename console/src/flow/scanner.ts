@@ -3,8 +3,9 @@
  *
  * Rules of this file:
  * - What a person types into a field is the field's; the reader only sees keys that nobody else wants.
+ * - No letter is lost: it listens before the screen is painted.
  */
-import { useEffect, useEffectEvent } from "react";
+import { useEffectEvent, useLayoutEffect } from "react";
 
 const PAUSE_MS = 1000; // people hesitate, scanners do not: after a pause a new text begins
 
@@ -24,7 +25,7 @@ export function readKey(reader: Reader, key: string, now_ms: number): [Reader, s
 
 export function useScanner(onText: (text: string) => void): void {
   const scanned = useEffectEvent(onText);
-  useEffect(() => {
+  useLayoutEffect(() => {
     let reader = NOTHING;
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.altKey || event.metaKey || isField(event.target)) return;

@@ -41,7 +41,7 @@ function useField(field: Field): [string, (value: string) => void] {
         else after.delete(field);
         return after;
       },
-      { replace: true },
+      { replace: true, flushSync: true }, // the next filter is added to this one
     );
   return [address.get(field) ?? "", change];
 }

@@ -27,7 +27,7 @@ export function Action<T>(props: {
     mutationFn: props.act,
     onSuccess: (answer) => {
       props.onDone?.(answer);
-      void readAgain(client, { queryKey: [props.stale] });
+      return readAgain(client, { queryKey: [props.stale] }); // done when it can be seen
     },
   });
   const confirm = () => {

@@ -31,16 +31,16 @@ export function Form<Name extends string, T>(props: {
   const first = Object.fromEntries(props.fields.map((one) => [one.name, one.first ?? ""]));
   const [values, setValues] = useState(first as Record<Name, string>);
   const change = useMutation({
-    mutationFn: () => props.act(values),
-    onSuccess: (answer) => {
-      setValues(first as Record<Name, string>);
-      void readAgain(client, { queryKey: [props.stale] });
+    mutationFn: (given: Record<Name, string>) => props.act(given),
+    onSuccess: async (answer, given) => {
+      await readAgain(client, { queryKey: [props.stale] }); // done when it can be seen: who opens it again sees it
+      setValues((now) => (now === given ? (first as Record<Name, string>) : now)); // what was typed meanwhile stays
       props.onDone?.(answer);
     },
   });
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    change.mutate();
+    change.mutate(values);
   };
   return (
     <form onSubmit={submit} aria-label={props.label}>
@@ -56,7 +56,7 @@ export function Form<Name extends string, T>(props: {
             key={field.name}
             field={field}
             value={values[field.name]}
-            onChange={(value) => setValues({ ...values, [field.name]: value })}
+            onChange={(value) => setValues((now) => ({ ...now, [field.name]: value }))}
           />
         ))}
         <Button type="submit" variant="contained" loading={change.isPending} sx={{ minHeight: 56 }}>

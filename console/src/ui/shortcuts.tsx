@@ -5,9 +5,10 @@
  * - Only single keys without modifiers; a field that is being typed into keeps its keys.
  * - A letter or digit acts after a breath: one that others follow at once comes from a scanner, and a
  *   scan must never judge an item or press the button that has the focus.
+ * - What is seen can be pressed: keys are listened to before the screen is painted.
  */
 import Box from "@mui/material/Box";
-import { useEffect, useEffectEvent } from "react";
+import { useEffectEvent, useLayoutEffect } from "react";
 import { isField } from "../flow/scanner";
 
 export type Shortcuts = Readonly<Record<string, (() => void) | false | undefined>>;
@@ -19,7 +20,7 @@ export function useShortcuts(shortcuts: Shortcuts): void {
     const chosen = shortcuts[key];
     if (chosen) chosen();
   });
-  useEffect(() => {
+  useLayoutEffect(() => {
     let waiting: ReturnType<typeof setTimeout> | undefined;
     let last_ms = -BREATH_MS;
     const onKey = (event: KeyboardEvent) => {
