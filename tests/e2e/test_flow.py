@@ -55,6 +55,7 @@ def test_with_keys_only(page: Page) -> None:
 
 def test_with_taps_only_and_every_screen_is_accessible(tablet: Page) -> None:
     page = tablet
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
     check_screen(page)
     log_in(page)
     check_screen(page)
@@ -134,6 +135,7 @@ def test_a_defect_is_marked_by_dragging_on_the_enlarged_picture(page: Page) -> N
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
     page.mouse.up()
+    expect(page.locator("[data-reason]")).to_have_count(9)  # before they are there, no key chooses one
     page.keyboard.press("9")
     page.get_by_test_id("give").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("穴径")

@@ -261,6 +261,7 @@ def test_cameras_and_files_set_aside(page: Page, tmp_path: Path) -> None:
 
 def test_an_administrator_adds_a_person_and_ends_their_logins(page: Page) -> None:
     open_as(page, "admin", "/tech/users")
+    expect(page.get_by_role("table", name="利用者")).to_be_visible()
     check_screen(page)
     form = page.get_by_role("form", name="利用者を追加")
     form.get_by_label("利用者名").fill("newcomer")

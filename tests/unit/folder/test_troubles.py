@@ -20,6 +20,7 @@ from edge_agent.capture.quarantine import Quarantine
 from edge_agent.capture.watching import Watch
 from edge_agent.errors import Unavailable
 from tests.unit.folder.conftest import MakeStation, Station, picture
+from tests.waiting import WAIT_S
 
 # -- things that do not work ----------------------------------------------------------------------
 
@@ -187,15 +188,15 @@ def test_the_loop_takes_what_is_closed_or_renamed_without_waiting_for_the_rescan
     thread = threading.Thread(target=folder.run, args=(stop,))
     thread.start()
     try:
-        assert watching.wait(20)
+        assert watching.wait(WAIT_S)
         station.drop("written.jpg", picture(1))
-        assert taken.acquire(timeout=20)
+        assert taken.acquire(timeout=WAIT_S)
         station.drop("renamed.jpg.tmp", picture(2)).rename(station.path / "renamed.jpg")
-        assert taken.acquire(timeout=20)
+        assert taken.acquire(timeout=WAIT_S)
     finally:
         stop.set()
         folder.wake()
-        thread.join(timeout=20)
+        thread.join(timeout=WAIT_S)
     assert not thread.is_alive()
     assert sorted(station.ledger.values()) == ["renamed.jpg", "written.jpg"]
 
@@ -212,10 +213,10 @@ def test_the_loop_outlives_a_failing_step_and_says_so(make: MakeStation) -> None
     station.drop()
     thread = threading.Thread(target=station.folder.run, args=(stop,))
     thread.start()
-    assert failed.wait(20)
+    assert failed.wait(WAIT_S)
     stop.set()
     station.folder.wake()
-    thread.join(timeout=20)
+    thread.join(timeout=WAIT_S)
     assert not thread.is_alive()
     assert station.findings() == ["folder-failed"]
     assert station.left() == ["a.jpg"]
