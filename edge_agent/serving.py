@@ -26,6 +26,9 @@ from edge_agent.config import Config, Supervisor, read_supervisor
 from edge_agent.daemon import running_services
 from edge_agent.listening import listening, notify, url_of
 
+# More than browsers keep an idle connection (five minutes): none must write to one that is being closed.
+KEEP_ALIVE_S = 600
+
 
 def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None:
     """Runs the agent until SIGINT or SIGTERM; `on_ready(url)` is called once it answers.
@@ -57,7 +60,12 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, supervisor: Supervisor, clock: Clock, ready: Callable[[], None]) -> None:
         settings = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
         super().__init__(settings)
         self._app = app
