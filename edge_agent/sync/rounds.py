@@ -75,8 +75,8 @@ class PullLane:
         self._assembly: Assembly | None = None
 
     def told(self, heads: Mapping[str, int], server_epoch: str) -> None:
-        """What the server last said of its spaces: what is not there is not asked for."""
-        self._heads, self._epoch = heads, server_epoch
+        """What the server last said of these spaces: what is not there is not asked for."""
+        self._heads, self._epoch = {**self._heads, **heads}, server_epoch
         self._pages.forget()
 
     def step(self) -> bool:

@@ -299,6 +299,6 @@ class Sync:
             return backoff.delay_s(error.kind, 4, backoff.share_of(clock.random(4))) + 1.0
         self._seen[space] = reply.head
         if reply.head > cursor:
-            link.hello.want()
+            link.hello.heard(reply)
             self._rows.wake()
         return 0.0 if reply.head > cursor or clock.monotonic() - began_s > 1 else WAIT_S

@@ -16,9 +16,10 @@ from edge_agent.sync import device
 from edge_agent.sync.backoff import BREAKS_AFTER, breaker
 from edge_agent.sync.device import Standing
 from edge_agent.sync.engine import ATTEMPTS_IN_A_PASS, Engine, Memory
-from edge_agent.sync.hello import Hello
+from edge_agent.sync.hello import FRESH_S, Hello
 from edge_agent.sync.lane import Kind, Lane, LaneState, SyncFailed
 from edge_agent.sync.push_lane import PushLane
+from sync_protocol.messages import WaitReply
 from tests.store_factory import Store, Ticking
 from tests.sync.reference import EPOCH, ReferenceServer, answers, cut, lost, plain, problem
 
@@ -122,6 +123,31 @@ def test_a_fresh_greeting_is_not_repeated_until_wanted(site: Site) -> None:
     site.hello.want()
     engine.run_pass()
     assert site.server.requests == ["/sync/hello"] * 2
+
+
+def test_what_a_long_poll_was_told_saves_a_greeting(site: Site) -> None:
+    passed_s = [0.0]
+    site.store.clock = Clock(time=site.store.time, monotonic=lambda: passed_s[0])
+    site.restart()
+    engine = site.engine()
+    site.hello.heard(WaitReply(space="masters", head=6, server_epoch=EPOCH))
+    engine.run_pass()
+    assert site.server.requests == ["/sync/hello"], "before the first greeting nothing is known of the server"
+    passed_s[0] = 2 * FRESH_S
+    site.hello.heard(WaitReply(space="masters", head=7, server_epoch=EPOCH))
+    site.hello.heard(WaitReply(space="decisions", head=2, server_epoch=EPOCH))
+    engine.run_pass()
+    assert site.server.requests == ["/sync/hello"]
+    assert site.heads == [({"masters": 0}, EPOCH), ({"masters": 7}, EPOCH), ({"decisions": 2}, EPOCH)]
+
+
+def test_a_long_poll_that_tells_of_another_history_leads_to_a_greeting(site: Site) -> None:
+    engine = site.engine()
+    engine.run_pass()
+    site.hello.heard(WaitReply(space="masters", head=7, server_epoch=OTHER_EPOCH))
+    engine.run_pass()
+    assert site.server.requests == ["/sync/hello"] * 2
+    assert site.heads == [({"masters": 0}, EPOCH)] * 2
 
 
 def test_lanes_take_turns_and_a_failure_halts_only_its_own(site: Site) -> None:
