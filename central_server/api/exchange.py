@@ -31,10 +31,18 @@ class Exchange:
         """The request's document, its seal verified. Raises as `wire.unpack`."""
         return unpack(self.body, self.content_encoding)
 
+    @property
+    def encoding(self) -> str:
+        """Of the answer's body."""
+        return ENCODING if ENCODING in self.accept_encoding else ""
+
     def answer(self, document: bytes) -> Response:
-        encoding = ENCODING if ENCODING in self.accept_encoding else ""
-        headers = {"Content-Encoding": ENCODING} if encoding else {}
-        return Response(pack(document, encoding), 200, headers | {"Cache-Control": "no-store"}, MEDIA_TYPE)
+        return self.answer_packed(pack(document, self.encoding))
+
+    def answer_packed(self, body: bytes) -> Response:
+        """`body` is packed in `encoding`."""
+        headers = {"Content-Encoding": self.encoding} if self.encoding else {}
+        return Response(body, 200, headers | {"Cache-Control": "no-store"}, MEDIA_TYPE)
 
 
 async def exchange_of(request: Request, has: Has) -> Exchange:

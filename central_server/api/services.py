@@ -12,6 +12,7 @@ from central_server.api.waiting import Waiting
 from central_server.blobs import Blobs
 from central_server.config import Config
 from central_server.masters.office import Office
+from central_server.pages import Pages
 from central_server.store.database import Database
 from central_server.watch import StoreWatch
 from edge_agent.clock import Clock
@@ -25,6 +26,7 @@ class Services:
     config: Config
     clock: Clock
     database: Database
+    pages: Pages
     blobs: Blobs
     office: Office
     waiting: Waiting

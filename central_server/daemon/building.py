@@ -21,6 +21,7 @@ from central_server.daemon.backends import Backends
 from central_server.masters.office import open_office
 from central_server.masters.operators import admin_token
 from central_server.objects import Objects
+from central_server.pages import Pages
 from central_server.store.changes import VIEWS, forget_tombstones
 from central_server.store.database import Database
 from central_server.store.listening import Listener
@@ -57,6 +58,7 @@ def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services
             config=config,
             clock=clock,
             database=database,
+            pages=Pages(database, clock),
             blobs=Blobs(database, objects),
             office=open_office(database, objects, clock, config.data_dir, token),
             waiting=waiting,

@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 from central_server.errors import Refused
 from central_server.store.database import Connection, Database
@@ -34,6 +34,14 @@ FORGET = """
     WHERE space = %s"""
 
 
+class Stand(NamedTuple):
+    """Where a space is: the versions of its newest change and of the last deletion that was forgotten; the history."""
+
+    head: int
+    tombstone_horizon: int
+    server_epoch: str
+
+
 def pull(
     database: Database, space: str, cursor: int, server_epoch: str | None, max_bytes: int = MAX_BYTES
 ) -> Page:
@@ -44,17 +52,26 @@ def pull(
     """
     require_space(space)
     with database.snapshot() as tx:
-        head, horizon, epoch = _head(tx, space)
-        _require_continuable(cursor, server_epoch, head, horizon, epoch)
-        changes, has_more = _changes(tx, space, cursor, head, max_bytes)
+        stand = _stand(tx, space)
+        _require_continuable(cursor, server_epoch, stand)
+        changes, has_more = _changes(tx, space, cursor, stand.head, max_bytes)
     return Page.model_construct(
         space=space,
-        server_epoch=epoch,
+        server_epoch=stand.server_epoch,
         from_cursor=cursor,
-        to_cursor=changes[-1].version if has_more else head,
+        to_cursor=changes[-1].version if has_more else stand.head,
         has_more=has_more,
         changes=tuple(changes),
     )
+
+
+def continued(database: Database, space: str, cursor: int, server_epoch: str | None) -> Stand:
+    """Where the space is. Raises Refused as `pull` does."""
+    require_space(space)
+    with database.read() as reader:
+        stand = _stand(reader, space)
+    _require_continuable(cursor, server_epoch, stand)
+    return stand
 
 
 def _changes(tx: Connection, space: str, cursor: int, head: int, max_bytes: int) -> tuple[list[Change], bool]:
@@ -82,7 +99,7 @@ def find_rows(tx: Connection, space: str, table: str, ids: list[str]) -> tuple[C
 
 def head_of(tx: Connection, space: str) -> int:
     """The version of the space's newest change; 0 for a space that nobody pulls."""
-    return _head(tx, space)[0] if space in VIEWS else 0
+    return _stand(tx, space).head if space in VIEWS else 0
 
 
 def forget_tombstones(tx: Connection, space: str, older_than_days: int) -> None:
@@ -97,13 +114,14 @@ def require_space(space: str) -> str:
     return VIEWS[space]
 
 
-def _head(tx: Connection, space: str) -> tuple[int, int, str]:
+def _stand(tx: Connection, space: str) -> Stand:
     row = tx.execute(HEAD, (space,)).fetchone()
     assert row is not None, f"sync_spaces lacks {space}"
-    return int(str(row[0])), int(str(row[1])), str(row[2])
+    return Stand(int(str(row[0])), int(str(row[1])), str(row[2]))
 
 
-def _require_continuable(cursor: int, asked: str | None, head: int, horizon: int, epoch: str) -> None:
+def _require_continuable(cursor: int, asked: str | None, stand: Stand) -> None:
+    head, horizon, epoch = stand
     reason = None
     if cursor and asked != epoch:
         reason = "the server's history is another one"

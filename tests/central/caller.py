@@ -18,6 +18,7 @@ from central_server.config import load_config
 from central_server.devices import issue_code
 from central_server.masters.office import open_office
 from central_server.objects import Objects, StoreSettings
+from central_server.pages import Pages
 from central_server.store.database import Database
 from central_server.store.listening import Listener
 from central_server.watch import StoreWatch
@@ -65,6 +66,7 @@ def services_on(
         config=config,
         clock=CLOCK,
         database=database,
+        pages=Pages(database, CLOCK),
         waiting=waiting,
         blobs=Blobs(database, store),
         office=open_office(database, store, CLOCK, data_dir, ADMIN_TOKEN),

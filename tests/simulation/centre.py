@@ -28,6 +28,7 @@ from central_server.config import load_config
 from central_server.devices import issue_code
 from central_server.masters.office import open_office
 from central_server.objects import Objects
+from central_server.pages import Pages
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
 from central_server.watch import StoreWatch
@@ -208,6 +209,7 @@ class Centre(Host):
             config=config,
             clock=self.clock,
             database=self.database,
+            pages=Pages(self.database, self.clock),
             blobs=Blobs(self.database, objects),
             office=open_office(self.database, objects, self.clock, self._folder, "the owner of the machine"),
             waiting=Waiting(config.max_listeners),

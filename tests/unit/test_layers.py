@@ -59,7 +59,7 @@ LAYERS[2] += ["central_server", "central_server.errors"]
 LAYERS[3] += ["central_server.facts", "central_server.heads", "central_server.messages"]
 LAYERS[4] += ["central_server.incoming"]
 LAYERS[6] += ["central_server.store", "central_server.objects", "central_server.config"]
-LAYERS[10] += ["central_server.blobs", "central_server.watch"]
+LAYERS[10] += ["central_server.blobs", "central_server.pages", "central_server.watch"]
 LAYERS[11] += [
     "central_server.masters",
     "central_server.devices",

@@ -19,7 +19,7 @@ from sync_protocol.messages import (
     RowsReply,
     WaitReply,
 )
-from sync_protocol.wire import read, read_push, write, write_page, write_push_reply, write_rows
+from sync_protocol.wire import read, read_push, write, write_push_reply, write_rows
 
 router = APIRouter(prefix="/sync", tags=["sync"])
 
@@ -66,9 +66,8 @@ def pull(
     max_bytes: MaxBytes = changes.MAX_BYTES,
 ) -> Response:
     """What changed after the cursor, oldest first."""
-    return exchange.answer(
-        write_page(changes.pull(has.database, space, cursor, epoch, min(max_bytes, changes.MAX_BYTES)))
-    )
+    limit = min(max_bytes, changes.MAX_BYTES)
+    return exchange.answer_packed(has.pages.packed(space, cursor, epoch, limit, exchange.encoding))
 
 
 @router.get("/wait")
