@@ -141,6 +141,11 @@ def timed(name: str, query: Callable[[random.Random], object], count: int) -> tu
     return name, f"p50 {p50:.2f}  p99 {p99(milliseconds):.2f}  max {longest:.1f}", "p99 <= 50"
 
 
+def progress(text: str) -> None:
+    """Something long has come this far."""
+    print(f"  … {text}", flush=True)
+
+
 def report(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
     """One benchmark's result: what, measured, asked for."""
     print(f"\n{title}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from central_server.errors import Unavailable
 from central_server.store.listening import Heads
 
-SPACING_S = 0.005  # about what the server needs for what a device asks next
+SPACING_S = 0.002  # more than the server needs for what a device asks next: a pull, and to wait again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
