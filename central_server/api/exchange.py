@@ -55,4 +55,10 @@ async def exchange_of(request: Request, has: Has) -> Exchange:
     )
 
 
+async def departure_of(request: Request) -> None:
+    """Returns when the other end has gone. Only of a request that was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 Exchanged = Annotated[Exchange, Depends(exchange_of)]

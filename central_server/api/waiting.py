@@ -2,20 +2,23 @@
 
 Rules of this file:
 - `publish` comes from any thread and never waits; whoever waits looks at what was published, never at the database.
-- A wait ends at its timeout at the latest, and at once when the server stops.
+- A wait ends at its timeout at the latest, and at once when the server stops or the device has gone: one that came
+  back after a break would else wait twice, and the others would be let go around somebody who is not there.
 - One change wakes many: they are let go one after the other, because each of them asks for it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from central_server.errors import Unavailable
 from central_server.store.listening import Heads
 
+Departure = Callable[[], Coroutine[Any, Any, None]]
 SPACING_S = 0.002  # more than the server needs for what a device asks next: a pull, and to wait again
 
 
@@ -59,8 +62,9 @@ class Waiting:
         self._is_closed = True
         self._wake(list(self._open), 0.0)
 
-    async def until(self, space: str, cursor: int, timeout_s: float) -> Heads:
-        """Returns when the space is past `cursor`, the history became another one, or the time is over.
+    async def until(self, space: str, cursor: int, timeout_s: float, departure: Departure) -> Heads:
+        """Returns when the space is past `cursor`, the history became another one, or the time is over; and when
+        `departure` does, which waits until nobody wants to know any more.
 
         Raises Unavailable: `throttled` when too many wait, `database-unavailable` when nothing is known.
         """
@@ -68,6 +72,8 @@ class Waiting:
             raise Unavailable("throttled", f"{len(self._open)} devices wait already.", retry_after_s=30.0)
         waiter = Waiter(space, cursor, self._heads, asyncio.Event(), asyncio.get_running_loop())
         self._open.add(waiter)
+        leaving = asyncio.create_task(departure())
+        leaving.add_done_callback(lambda _: waiter.woken.set())
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
@@ -75,6 +81,7 @@ class Waiting:
                         await waiter.woken.wait()
         finally:
             self._open.discard(waiter)
+            leaving.cancel()
         if self._heads is None:
             raise Unavailable("database-unavailable", "The database has not been reached yet.")
         return self._heads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -236,6 +237,27 @@ def test_a_change_at_one_server_wakes_devices_that_wait_at_another(
             add_user(tx)
         other.close()
         assert [job.result().head for job in jobs] == [head + 1] * 3
+
+
+def test_a_device_that_has_gone_waits_no_longer(caller: Caller, database: Database) -> None:
+    app, answers = cast(FastAPI, caller.client.app), list[Any]()
+    messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    with database.write() as tx:
+        add_user(tx)
+    head = waited(caller, start(database)[0] - 1, 60).head
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/api/v1/sync/wait", "root_path": ""}
+    scope |= {"query_string": f"space=masters&cursor={head}&timeout_s=60".encode()}
+    scope |= {"headers": [(b"authorization", f"Bearer {caller.token}".encode())]}
+    asyncio.run(app(scope, receive, send))
+    assert answers[0]["status"] == 200
+    assert not messages, "whether it is still there was never looked at"
 
 
 def test_too_many_that_wait_are_sent_away(database: Database, device: Device, tmp_path: Path) -> None:

@@ -21,13 +21,18 @@ def heads(version: int, epoch: str = "e") -> Heads:
     return Heads(epoch, {"masters": version, "decisions": 1})
 
 
+async def never() -> None:
+    """The departure of a device that stays."""
+    await asyncio.Event().wait()
+
+
 def test_those_who_wait_are_let_go_one_after_the_other() -> None:
     async def play() -> list[float]:
         waiting, loop = Waiting(MANY), asyncio.get_running_loop()
         waiting.publish(heads(1))
 
         async def wait() -> float:
-            assert (await waiting.until("masters", 1, SOON_S)).by_space["masters"] == 2
+            assert (await waiting.until("masters", 1, SOON_S, never)).by_space["masters"] == 2
             return loop.time()
 
         tasks = [asyncio.create_task(wait()) for _ in range(MANY)]
@@ -46,7 +51,7 @@ def test_only_those_with_news_are_woken() -> None:
         waiting = Waiting(MANY)
         waiting.publish(heads(1))
         asked = {("masters", 1): 2, ("masters", 2): 1, ("decisions", 1): 1}
-        tasks = {one: asyncio.create_task(waiting.until(*one, SOON_S)) for one in asked}
+        tasks = {one: asyncio.create_task(waiting.until(*one, SOON_S, never)) for one in asked}
         while len(waiting) < len(tasks):
             await asyncio.sleep(0)
         waiting.publish(heads(2))
@@ -59,11 +64,32 @@ def test_only_those_with_news_are_woken() -> None:
     asyncio.run(play())
 
 
+def test_who_has_gone_is_waited_for_no_longer() -> None:
+    async def play() -> None:
+        waiting, gone = Waiting(MANY), asyncio.Event()
+        waiting.publish(heads(1))
+
+        async def departure() -> None:
+            await gone.wait()
+
+        stays = asyncio.create_task(waiting.until("masters", 1, SOON_S, never))
+        leaves = asyncio.create_task(waiting.until("masters", 1, SOON_S, departure))
+        while len(waiting) < 2:
+            await asyncio.sleep(0)
+        gone.set()
+        await leaves
+        assert (len(waiting), stays.done()) == (1, False)
+        waiting.publish(heads(2))
+        assert await stays == heads(2)
+
+    asyncio.run(play())
+
+
 def test_everybody_is_let_go_when_the_server_stops() -> None:
     async def play() -> None:
         waiting = Waiting(MANY)
         waiting.publish(heads(1))
-        tasks = [asyncio.create_task(waiting.until("masters", 1, SOON_S)) for _ in range(MANY)]
+        tasks = [asyncio.create_task(waiting.until("masters", 1, SOON_S, never)) for _ in range(MANY)]
         while len(waiting) < MANY:
             await asyncio.sleep(0)
         waiting.close()
@@ -74,7 +100,7 @@ def test_everybody_is_let_go_when_the_server_stops() -> None:
 
 def test_nothing_is_said_of_a_database_that_was_never_reached() -> None:
     with pytest.raises(Unavailable, match="not been reached"):
-        asyncio.run(Waiting(1).until("masters", 0, 0))
+        asyncio.run(Waiting(1).until("masters", 0, 0, never))
 
 
 def test_the_server_keeps_an_idle_connection_longer_than_a_device() -> None:

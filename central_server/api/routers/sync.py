@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from central_server.api.auth import DeviceId, Has
-from central_server.api.exchange import Exchanged
+from central_server.api.exchange import Exchanged, departure_of
 from central_server.devices import hello_reply
 from central_server.errors import Refused
 from central_server.store import changes, devices, digest, ingest
@@ -72,6 +73,7 @@ def pull(
 
 @router.get("/wait")
 async def wait(
+    request: Request,
     exchange: Exchanged,
     _device_id: DeviceId,
     has: Has,
@@ -81,7 +83,7 @@ async def wait(
 ) -> Response:
     """Answers as soon as the space is past the cursor, else when the time is over."""
     changes.require_space(space)
-    heads = await has.waiting.until(space, cursor, timeout_s)
+    heads = await has.waiting.until(space, cursor, timeout_s, partial(departure_of, request))
     head = heads.by_space.get(space, 0)
     return exchange.answer(write(WaitReply(space=space, head=head, server_epoch=heads.server_epoch)))
 
