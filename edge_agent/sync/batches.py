@@ -3,6 +3,7 @@
 Rules of this file:
 - Claiming changes nothing. What was made while another batch was with the server is sent only if none of that one's
   entries is ready any more and all its own are, under the same incarnation, and as large as the pace now allows.
+- Entries that were answered for good are `settling`: they still look ready, and count as done.
 - It only reads the outbox; what happens to entries is the push lane's to decide.
 """
 
@@ -54,31 +55,32 @@ class Batches:
         self._db, self._clock, self._beside = database, clock, beside
         self._ahead: tuple[Batch, Future[Batch | Damage | None]] | None = None
 
-    def next(self, pace: Pace) -> Batch | Damage | None:
+    def next(self, pace: Pace, settling: Collection[int] = ()) -> Batch | Damage | None:
         """What is to be sent now; None: nothing is ready. Raises as the database does."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             before, made = ahead[0], ahead[1].result()
-            if isinstance(made, Batch) and self._may_follow(before, made, pace):
+            if isinstance(made, Batch) and self._may_follow(before, made, pace, settling):
                 return made
-        return self._claim(pace)
+        return self._claim(pace, settling)
 
-    def look_ahead(self, batch: Batch) -> None:
+    def look_ahead(self, batch: Batch, settling: Collection[int] = ()) -> None:
         """Begins with what follows `batch`, as if that were answered well and soon."""
         if self._beside is not None and batch.is_more:
             pace = batch.pace.after(len(batch.request.ops), 0.0, is_full=True)
-            self._ahead = batch, self._beside.submit(self._claim, pace, frozenset(batch.ids))
+            sent = frozenset(batch.ids).union(settling)
+            self._ahead = batch, self._beside.submit(self._claim, pace, sent)
 
-    def _may_follow(self, before: Batch, batch: Batch, pace: Pace) -> bool:
+    def _may_follow(self, before: Batch, batch: Batch, pace: Pace, settling: Collection[int]) -> bool:
         with self._db.snapshot() as reader:
             return (
                 batch.pace.rows <= pace.rows
                 and batch.standing.incarnation == device.standing_of(reader).incarnation
-                and outbox.ready_among(reader, before.ids) == 0
+                and outbox.ready_among(reader, set(before.ids).difference(settling)) == 0
                 and outbox.ready_among(reader, batch.ids) == len(batch.ids)
             )
 
-    def _claim(self, pace: Pace, sent: Collection[int] = frozenset()) -> Batch | Damage | None:
+    def _claim(self, pace: Pace, sent: Collection[int]) -> Batch | Damage | None:
         """The next entries but for those `sent`."""
         with self._db.snapshot() as reader:
             standing = device.standing_of(reader)

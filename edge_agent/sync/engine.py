@@ -92,7 +92,8 @@ class PassReport:
 
 
 class Engine:
-    """Runs lanes that share one way to the server; `hello`, if there is one, comes before them.
+    """Runs lanes that share one way to the server; `hello`, if there is one, comes before them. What lanes still do
+    beside is over when `rest` returns.
 
     One pass at a time: another caller waits for it.
     """
@@ -104,9 +105,10 @@ class Engine:
         memory: Memory,
         clock: Clock,
         sleep: Callable[[float], None],
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._hello, self._lanes, self._memory = hello, lanes, memory
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._rest = clock, sleep, rest
         self._running = threading.Lock()
 
     @property
@@ -126,6 +128,7 @@ class Engine:
 
             if self._hello is None or self._greeted(self._hello, report, is_over):
                 self._work(self._lanes, report, is_over)
+            self._come_to_rest()
             return report
 
     @contextmanager
@@ -139,6 +142,13 @@ class Engine:
         now_s = self._clock.time()
         waits = [backoff.wait_s(self._memory.of(name), now_s) for name in self.names]
         return min((wait for wait in waits if wait > 0), default=None)
+
+    def _come_to_rest(self) -> None:
+        """What cannot be noted here (disk full) is asked for again in the next pass, and fails there."""
+        try:
+            self._rest()
+        except AgentError as error:
+            log.warning("what the server answered could not be noted: %s [%s]", error.detail, error.code_)
 
     def _greeted(self, hello: Hello, report: PassReport, is_over: Callable[[], bool]) -> bool:
         """Whether the server was met, and nothing of it has to be mended any more."""

@@ -57,8 +57,8 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
     """All lanes to `server`, at rest."""
     clock, database = parts.clock, parts.database
     central = Central(server, token, client, clock)
-    beside = parts.beside or ThreadPoolExecutor(2, "sync-ahead")  # one batch, one page
-    push = PushLane(database, central, clock, parts.events.publish, beside)
+    beside = parts.beside or ThreadPoolExecutor(3, "sync-beside")  # one batch, its answer, one page
+    push = PushLane(database, central, clock, parts.events.publish, beside, parts.first_rows)
     downloads = Downloads(parts.config.data_dir, central)
     pull = PullLane(database, clock, central, parts.arrivals, downloads, beside)
     recheck = (uploads.doubt, begin_all_again)
@@ -72,7 +72,7 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
         central=central,
         hello=hello,
         memory=memory,
-        rows=Engine(hello, [push, pull], memory, clock, parts.sleep),
+        rows=Engine(hello, [push, pull], memory, clock, parts.sleep, push.rest),
         images=Engine(None, [images], memory, clock, parts.sleep),
         beside=beside,
     )

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass;
-    `images_in_flight`: requests of the blob lane at once, 1 uses no thread; `beside`: makes the next batch while one is
-    with the server, and fetches the next page while one is staged (None: a thread of the link's own)."""
+    """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass; `first_rows`: how
+    many the first batch may have; `images_in_flight`: requests of the blob lane at once, 1 uses no thread; `beside`:
+    settles the last batch and makes the next one while one is with the server, and fetches the next page while one is
+    staged (None: threads of the link's own)."""
 
     config: Config
     clock: Clock
@@ -37,5 +38,6 @@ class Parts:
     events: Events
     open_client: Callable[[str], httpx.Client]
     sleep: Callable[[float], None]
+    first_rows: int = 100
     images_in_flight: int = 4
     beside: Executor | None = None

@@ -139,6 +139,10 @@ class Settlement:
     deferred: list[tuple[PushOp, OpResult]]
     dead: list[tuple[PushOp, OpResult]]
 
+    def is_final_for(self, ops: Sequence[PushOp]) -> bool:
+        """Whether the server has all of these for good: what follows them need not wait until that is noted."""
+        return len(self.done) == len(ops)
+
 
 def settle(ops: Sequence[PushOp], results: Iterable[OpResult]) -> Settlement:
     """What the answer says about each entry; what it says about others is ignored."""

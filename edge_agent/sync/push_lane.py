@@ -4,7 +4,8 @@ Rules of this file:
 - A step sends one batch at most: claim, send, settle in one transaction. Killed in between, the same entries are
   sent again, and the server answers for those it has with what it answered before.
 - One batch at a time is with the server. `batches.py` makes the next one meanwhile; it is looked at again before it
-  is sent.
+  is sent. A batch that the server has whole is settled meanwhile too: killed before, the server is asked again for
+  what it has. Settlements come in the order of the answers, and nothing but the next batch goes before them.
 - What an answer means is decided in `push.py`; here it is only carried out.
 - Only the server can make an entry dead, and only damage here; a proxy that refuses everything cannot.
 """
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor, Future
 
 from edge_agent.clock import Clock, to_rfc3339
 from edge_agent.events import Notify
@@ -26,7 +27,15 @@ from edge_agent.sync.batches import Batch, Batches, Damage
 from edge_agent.sync.central import Central
 from edge_agent.sync.device import Standing
 from edge_agent.sync.lane import Kind, SyncFailed
-from edge_agent.sync.push import Pace, Settlement, conflict_of, is_about_the_batch, is_final, settle
+from edge_agent.sync.push import (
+    FIRST_ROWS,
+    Pace,
+    Settlement,
+    conflict_of,
+    is_about_the_batch,
+    is_final,
+    settle,
+)
 from sync_protocol.messages import PushOp, PushReply, PushRequest
 
 MAX_REFUSED_IN_A_ROW = 10
@@ -46,30 +55,44 @@ class PushLane:
         clock: Clock,
         publish: Notify,
         beside: Executor | None = None,
+        first_rows: int = FIRST_ROWS,
     ) -> None:
         self._db, self._central, self._clock, self._publish = database, central, clock, publish
+        self._beside = beside
         self._batches = Batches(database, clock, beside)
-        self._pace = Pace()
+        self._pace = Pace(first_rows)
         self._refused_in_a_row = 0
         self._own_incarnation = ""
+        self._settling: Collection[int] = ()
+        self._settled: Future[None] | None = None
 
     def step(self) -> bool:
         """Sends one batch; True: more is ready. Raises SyncFailed."""
         self._wake_what_waited()
-        batch = self._batches.next(self._pace)
+        batch = self._batches.next(self._pace, self._settling)
+        if isinstance(batch, Batch):
+            return self._send(batch)
+        self.rest()
         if isinstance(batch, Damage):
             self._bury(batch.ids)
-        return self._send(batch) if isinstance(batch, Batch) else batch is not None
+        return batch is not None
+
+    def rest(self) -> None:
+        """Returns once what was answered is settled. Raises as the database does."""
+        settled, self._settled, self._settling = self._settled, None, ()
+        if settled is not None:
+            settled.result()
 
     def _send(self, batch: Batch) -> bool:
         self._pace = batch.pace
-        self._batches.look_ahead(batch)
+        self._batches.look_ahead(batch, self._settling)
         started_s = self._clock.monotonic()
         try:
             reply = self._central.push(batch.request, batch.body)
         except SyncFailed as error:
+            self.rest()
             return self._give_way(batch.request.ops, batch.standing, error)
-        self._settle(batch.request, reply)
+        self._answered(batch, reply)
         self._refused_in_a_row = 0
         rows, took_s = len(batch.request.ops), self._clock.monotonic() - started_s
         waited_s = reply.waited_ms / 1000
@@ -88,8 +111,17 @@ class PushLane:
 
     # ── settle ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, request: PushRequest, reply: PushReply) -> None:
-        settlement = settle(request.ops, reply.results)
+    def _answered(self, batch: Batch, reply: PushReply) -> None:
+        """Settles while the next batch is with the server, where that need not know what came of this one."""
+        self.rest()
+        settlement = settle(batch.request.ops, reply.results)
+        if self._beside is None or not batch.is_more or not settlement.is_final_for(batch.request.ops):
+            self._settle(batch.request, reply, settlement)
+        else:
+            self._settling = frozenset(batch.ids)
+            self._settled = self._beside.submit(self._settle, batch.request, reply, settlement)
+
+    def _settle(self, request: PushRequest, reply: PushReply, settlement: Settlement) -> None:
         with self._db.write() as tx:
             standing = device.standing_of(tx)
             now = self._clock.now()

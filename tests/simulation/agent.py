@@ -38,7 +38,7 @@ from edge_agent.sync.link import Link, make_link
 from edge_agent.sync.parts import Parts
 from edge_agent.sync.verify import Difference, no_progress
 from sync_protocol.canonical import sha256_hex
-from tests.at_once import AtOnce
+from tests.at_once import Late
 from tests.simulation.network import CENTRE, Gate
 
 VERSION = "0.1.0"
@@ -201,8 +201,9 @@ class Agent:
             events=Events(),
             open_client=lambda url: self.client,
             sleep=self._sleep,
+            first_rows=8,
             images_in_flight=1,
-            beside=AtOnce(),
+            beside=Late(lambda: self._dice.random() < 0.5),
         )
 
     # ── the inspector ───────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any
 
 from edge_agent.clock import Clock
@@ -20,9 +21,9 @@ from tests.sync.reference import (
 class Site:
     """One agent's store, its push lane, and the server."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, beside: Executor | None = None) -> None:
         self.store, self.events = store, list[Any]()
-        self.server, self.beside = ReferenceServer(Clock()), AtOnce()
+        self.server, self.beside = ReferenceServer(Clock()), beside or AtOnce()
         self.lane = self.new_lane()
         with store.database.write() as tx:
             standing = Standing(store.clock.new_id(), EPOCH)

@@ -11,9 +11,11 @@ import httpx
 import pytest
 
 from edge_agent.clock import to_rfc3339
+from edge_agent.sync.batches import Batch
 from edge_agent.sync.lane import Kind, SyncFailed
 from sync_protocol import wire
 from sync_protocol.messages import OpResult, PushOp
+from tests.at_once import AtOnce
 from tests.store_factory import Store
 from tests.sync.push_site import Site
 from tests.sync.reference import (
@@ -128,12 +130,17 @@ def test_verdicts_overtake_but_never_without_what_they_need(site: Site) -> None:
 # ── one batch ahead ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def made_ahead(site: Site) -> list[Batch]:
+    assert isinstance(site.beside, AtOnce)
+    return [one for one in site.beside.made if isinstance(one, Batch)]
+
+
 def test_the_next_batch_is_made_while_one_is_with_the_server(site: Site) -> None:
     for _ in range(40):
         site.store.inspect()
     site.drain()
     site.require_all_arrived_once()
-    ahead = [[op.seq for op in batch.request.ops] for batch in site.beside.made]
+    ahead = [[op.seq for op in batch.request.ops] for batch in made_ahead(site)]
     assert ahead == [[op.seq for op in batch] for batch in site.server.batches[1:]] != []
 
 
@@ -170,7 +177,7 @@ def test_a_batch_made_ahead_is_left_when_a_person_took_its_entries(site: Site) -
     for _ in range(40):
         site.store.inspect()
     site.lane.step()
-    taken = site.beside.made[0].request.ops[-1]
+    taken = made_ahead(site)[0].request.ops[-1]
     with site.store.database.write() as tx:
         tx.execute("UPDATE sync_queue SET dead_at = created_at WHERE id = ?", (taken.seq,))
     site.drain()
