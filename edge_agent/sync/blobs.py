@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge_agent.blobs import Blobs
 from edge_agent.clock import Clock, to_rfc3339
@@ -32,6 +34,7 @@ from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.uploads import (
     FEWEST,
     FINAL,
+    STEP_S,
     LocalFault,
     Round,
     as_the_lanes,
@@ -43,15 +46,23 @@ from edge_agent.sync.uploads import (
 )
 from sync_protocol.messages import Blob, CompleteRequest, UploadPart, UploadTicket
 
-VERIFIED_TOGETHER = 64
 BEGIN_ANEW = ("blob-differs", "blob-missing", "store-404")
 Failure = LocalFault | SyncFailed
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A round on its way; a future tells what failed, None: nothing, or it was not begun."""
+
+    sha256s: frozenset[str]
+    futures: tuple[Future[tuple[DueBlob, Failure] | None], ...]
+    began_s: float
+
+
 class BlobLane:
-    """`parallel`: requests in flight; 1 uses no thread."""
+    """`parallel`: requests in flight, each on a thread of `uploaders(parallel)`."""
 
     name = "blobs"
 
@@ -64,73 +75,86 @@ class BlobLane:
         publish: Notify,
         *,
         parallel: int = 4,
+        uploaders: Callable[[int], Executor] = ThreadPoolExecutor,
     ) -> None:
         self._db, self._blobs, self._central = database, blobs, central
-        self._clock, self._publish, self._parallel = clock, publish, parallel
+        self._clock, self._publish = clock, publish
+        self._parallel, self._uploaders = parallel, uploaders
         self._count = FEWEST
-        self._unproven: tuple[DueBlob, ...] = ()
+        self._arrived: list[DueBlob] = []  # and not proven yet
 
     def step(self) -> bool:
-        """Sends one round; True: more is due. Raises SyncFailed."""
-        if self._unproven:  # sent, but then no answer came
-            self._verify(self._unproven)
-        planned = self._claim()
-        if not planned.blobs:
-            return False
-        started_s = self._clock.monotonic()
-        asked = [_named(one) for one in planned.blobs]
-        reply = self._central.have(asked, wants_tickets=not planned.is_large)
-        missing = set(reply.missing)
-        self._settle([one for one in planned.blobs if one.sha256 not in missing])
-        if planned.is_large and missing:
-            return self._send_large(planned.blobs[0]) or planned.is_more
-        if missing:
-            tickets = {ticket.sha256: ticket for ticket in reply.tickets}
-            self._send_small([one for one in planned.blobs if one.sha256 in missing], tickets)
-            self._count = next_count(len(missing), self._clock.monotonic() - started_s)
-        return planned.is_more
+        """Sends for some seconds, or as many parts of a large one as may be in flight; True: more is due.
 
-    def _claim(self) -> Round:
+        Raises SyncFailed.
+        """
+        self._verify()  # what has arrived earlier, but then no answer came
+        planned = self._claim()
+        if planned.is_large:
+            return self._send_large(planned.blobs[0]) or planned.is_more
+        return self._send_small(planned)
+
+    def _claim(self, under_way: Collection[str] = ()) -> Round:
         now_s = self._clock.time()
         unbelievable = to_rfc3339(now_s + 2 * backoff.LONGEST_RETRY_AFTER_S)
+        limit = self._count + len(under_way) + 1
         with self._db.read() as reader:
-            due = uploads.due(reader, to_rfc3339(now_s), unbelievable, self._count + 1)
-        return plan_round(due, self._count)
+            due = uploads.due(reader, to_rfc3339(now_s), unbelievable, limit)
+        return plan_round(due, self._count, under_way)
 
     # ── small ones: one PUT each, many at a time ────────────────────────────────────────────────────────
 
-    def _send_small(self, wanted: Sequence[DueBlob], tickets: Mapping[str, UploadTicket]) -> None:
-        arrived: list[DueBlob] = []
-        failures: list[tuple[DueBlob, Failure]] = []
-        settled = 0
-        for one, failure in self._sent(wanted, tickets, failures):
-            if failure is None:
-                arrived.append(one)
-            else:
-                failures.append((one, failure))
-            if len(arrived) == VERIFIED_TOGETHER:
-                settled += self._verify(arrived)
-                arrived.clear()
-        settled += self._verify(arrived)
-        self._give_way(failures, is_passable=settled > 0)
+    def _send_small(self, planned: Round) -> bool:
+        """While one round is sent and verified, the next has its tickets already and follows without a pause."""
+        begun: deque[_Sending] = deque()
+        is_failing = threading.Event()
+        end_s = self._clock.monotonic() + STEP_S
+        with self._pool() as pool:
+            while planned.blobs and not planned.is_large:
+                begun.append(self._begin(planned.blobs, pool, is_failing))
+                if len(begun) > 1:
+                    self._finish(begun.popleft())
+                planned = self._claim({sha256 for sending in begun for sha256 in sending.sha256s})
+                if is_failing.is_set() or self._clock.monotonic() >= end_s:
+                    break
+            for sending in begun:
+                self._finish(sending)
+        return planned.is_more or bool(planned.blobs)
 
-    def _sent(
-        self,
-        wanted: Sequence[DueBlob],
-        tickets: Mapping[str, UploadTicket],
-        failures: Sequence[tuple[DueBlob, Failure]],
-    ) -> Iterator[tuple[DueBlob, Failure | None]]:
-        """Each with what became of it; once the store itself fails, no further one is begun."""
+    def _begin(self, asked: Sequence[DueBlob], pool: Executor, is_failing: threading.Event) -> _Sending:
+        """Those that are missing are on their way from here on; once the store itself fails, no further one begins."""
+        began_s = self._clock.monotonic()
+        missing, tickets = self._missing(asked)
 
-        def attempt(one: DueBlob) -> tuple[DueBlob, Failure | None] | None:
-            if any(
-                isinstance(failure, SyncFailed) and not is_about_the_blob(failure) for _, failure in failures
-            ):
+        def attempt(one: DueBlob) -> tuple[DueBlob, Failure] | None:
+            if is_failing.is_set():
                 return None
-            return one, self._try(one, tickets.get(one.sha256))
+            failure = self._try(one, tickets.get(one.sha256))
+            if failure is None:
+                self._arrived.append(one)
+                return None
+            if _is_the_lanes(failure):
+                is_failing.set()
+            return one, failure
 
-        with self._mapping() as each:
-            yield from (done for done in each(attempt, wanted) if done is not None)
+        futures = tuple(pool.submit(attempt, one) for one in missing)
+        return _Sending(frozenset(one.sha256 for one in missing), futures, began_s)
+
+    def _missing(self, asked: Sequence[DueBlob]) -> tuple[list[DueBlob], dict[str, UploadTicket]]:
+        """Those that the centre has not, and tickets for the small ones. The others are settled."""
+        reply = self._central.have([_named(one) for one in asked], wants_tickets=True)
+        missing = set(reply.missing)
+        self._settle([one for one in asked if one.sha256 not in missing])
+        tickets = {ticket.sha256: ticket for ticket in reply.tickets}
+        return [one for one in asked if one.sha256 in missing], tickets
+
+    def _finish(self, sending: _Sending) -> None:
+        """Waits until all of the round are sent, and settles what has arrived. Raises SyncFailed."""
+        failures = [failed for future in sending.futures if (failed := future.result()) is not None]
+        settled = self._verify()
+        self._give_way(failures, is_passable=settled > 0)
+        if settled:
+            self._count = next_count(settled, self._clock.monotonic() - sending.began_s)
 
     def _try(self, one: DueBlob, ticket: UploadTicket | None) -> Failure | None:
         try:
@@ -144,13 +168,13 @@ class BlobLane:
             return (self._fault_here(one) if is_about_the_blob(failure) else None) or failure
         return None
 
-    def _verify(self, arrived: Sequence[DueBlob]) -> int:
-        """Settles those that the centre has proof of; how many. The others are sent again."""
+    def _verify(self) -> int:
+        """Settles those of the arrived that the centre has proof of; how many. The others are sent again."""
+        arrived = tuple(self._arrived)
         if not arrived:
             return 0
-        self._unproven = tuple(arrived)
         reply = self._central.verify([_named(one) for one in arrived])
-        self._unproven = ()
+        del self._arrived[: len(arrived)]
         proven = set(reply.verified)
         self._settle([one for one in arrived if one.sha256 in proven])
         lost = [one for one in arrived if one.sha256 not in proven]
@@ -168,14 +192,15 @@ class BlobLane:
 
     def _send_large(self, one: DueBlob) -> bool:
         """Sends as many parts as may be in flight; True: there are more. Raises SyncFailed."""
+        if not self._missing([one])[0]:
+            return False
         try:
             self._require_unchanged(one)
             ticket = self._central.upload_ticket(one.sha256, one.file_size, one.upload_id)
             if ticket.upload_id != one.upload_id:
                 self._keep_upload_id(one, ticket.upload_id)
-            with self._mapping() as each:
-                for _ in each(lambda part: self._put_part(one, part), ticket.parts[: self._parallel]):
-                    pass
+            with self._pool() as pool:
+                list(pool.map(lambda part: self._put_part(one, part), ticket.parts[: self._parallel]))
             if len(ticket.parts) > self._parallel:
                 return True
             self._complete(one, CompleteRequest(size=one.file_size, upload_id=ticket.upload_id))
@@ -251,7 +276,7 @@ class BlobLane:
         for one, failure in failures:
             if _code(failure) in FINAL:
                 log.error("image %s cannot be sent: %s [%s]", one.image_id, failure, _code(failure))
-            elif isinstance(failure, SyncFailed) and not is_passable and not is_about_the_blob(failure):
+            elif isinstance(failure, SyncFailed) and not is_passable and _is_the_lanes(failure):
                 raise as_the_lanes(failure)
 
     def _trouble(self, one: DueBlob, code: str, detail: str) -> Trouble:
@@ -263,14 +288,10 @@ class BlobLane:
                 uploads.note(tx, troubles, self._clock.now())
 
     @contextmanager
-    def _mapping(self) -> Iterator[Callable[..., Iterator[Any]]]:
-        """`map`, with as many at a time as may be in flight."""
-        if self._parallel == 1:
-            yield map
-            return
-        with ThreadPoolExecutor(self._parallel, "blobs") as pool:
+    def _pool(self) -> Iterator[Executor]:
+        with self._uploaders(self._parallel) as pool:
             try:
-                yield pool.map
+                yield pool
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -281,6 +302,10 @@ def _named(one: DueBlob) -> Blob:
 
 def _code(failure: Failure) -> str:
     return failure.code if isinstance(failure, LocalFault) else failure.code_
+
+
+def _is_the_lanes(failure: Failure) -> bool:
+    return isinstance(failure, SyncFailed) and not is_about_the_blob(failure)
 
 
 def _counts(failure: Failure) -> bool:

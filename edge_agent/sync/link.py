@@ -64,7 +64,13 @@ def make_link(parts: Parts, client: httpx.Client, server: str, token: str, devic
     recheck = (uploads.doubt, begin_all_again)
     hello = Hello(database, central, clock, device_id, told=pull.told, recheck=recheck)
     images = BlobLane(
-        database, parts.blobs, central, clock, parts.events.publish, parallel=parts.images_in_flight
+        database,
+        parts.blobs,
+        central,
+        clock,
+        parts.events.publish,
+        parallel=parts.images_in_flight,
+        uploaders=parts.uploaders,
     )
     memory = Memory(database, clock)
     return Link(

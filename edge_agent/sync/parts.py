@@ -7,7 +7,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`open_client(url)`: a client for the server at that address; `sleep(seconds)`: within a pass; `first_rows`: how
-    many the first batch may have; `images_in_flight`: requests of the blob lane at once, 1 uses no thread; `beside`:
-    settles the last batch and makes the next one while one is with the server, and fetches the next page while one is
-    staged (None: threads of the link's own)."""
+    many the first batch may have; `images_in_flight`: requests of the blob lane at once, on threads of
+    `uploaders(images_in_flight)`; `beside`: settles the last batch and makes the next one while one is with the server,
+    and fetches the next page while one is staged (None: threads of the link's own)."""
 
     config: Config
     clock: Clock
@@ -40,4 +40,5 @@ class Parts:
     sleep: Callable[[float], None]
     first_rows: int = 100
     images_in_flight: int = 4
+    uploaders: Callable[[int], Executor] = ThreadPoolExecutor
     beside: Executor | None = None

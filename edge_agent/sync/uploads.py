@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_agent.clock import from_rfc3339, to_rfc3339
@@ -20,8 +20,8 @@ NG_LANE = 2
 NG_AHEAD_S = 3600.0
 ONE_PUT_BYTES = 8 << 20
 ROUND_BYTES = 64 << 20
-FEWEST, MOST = 8, 256
-STEP_S, GROWTH = 1.5, 8
+FEWEST, MOST = 8, 64
+STEP_S, ROUND_S, GROWTH = 5.0, 1.5, 8
 MAX_DETAIL = 500
 FINAL = ("image-missing", "image-changed", "blob-too-large")
 
@@ -40,7 +40,7 @@ def changed(one: DueBlob) -> LocalFault:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one step sends: several small blobs, or a large one alone. `is_more`: others are due besides."""
+    """What is sent together: several small blobs, or a large one alone. `is_more`: others are due besides."""
 
     blobs: tuple[DueBlob, ...]
     is_more: bool
@@ -50,14 +50,17 @@ class Round:
         return len(self.blobs) == 1 and self.blobs[0].file_size > ONE_PUT_BYTES
 
 
-def plan_round(due: Sequence[DueBlob], most: int) -> Round:
-    """The next of what is due, by urgency, each sha256 once."""
-    unique = {one.sha256: one for one in sorted(due, key=_urgency, reverse=True)}
-    ordered = sorted(unique.values(), key=_urgency)
+def plan_round(due: Sequence[DueBlob], most: int, under_way: Collection[str] = ()) -> Round:
+    """The next of what is due, by urgency, each sha256 once, and none of `under_way`."""
+    unique: dict[str, DueBlob] = {}
+    for one in sorted(due, key=_urgency):
+        if one.sha256 not in under_way:
+            unique.setdefault(one.sha256, one)
+    ordered = list(unique.values())
     if ordered and ordered[0].file_size > ONE_PUT_BYTES:
         return Round((ordered[0],), len(due) > 1)
     chosen = tuple(_fitting(ordered, most))
-    return Round(chosen, len(chosen) < len(ordered) or len(due) > most)
+    return Round(chosen, len(chosen) < len(ordered) or len(due) > most + len(under_way))
 
 
 def _urgency(one: DueBlob) -> tuple[float, str]:
@@ -77,8 +80,8 @@ def _fitting(ordered: Sequence[DueBlob], most: int) -> Iterator[DueBlob]:
 
 
 def next_count(sent: int, elapsed_s: float) -> int:
-    """How many the next round may have, so that a step takes about a second: rows want their turn."""
-    wanted = int(sent * STEP_S / max(elapsed_s, 0.001))
+    """How many the next round may have, so that it is proven about a second after its question."""
+    wanted = int(sent * ROUND_S / max(elapsed_s, 0.001))
     return min(MOST, max(FEWEST, min(wanted, sent * GROWTH)))
 
 

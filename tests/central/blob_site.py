@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,8 @@ from edge_agent.store.database import insert
 from edge_agent.sync.blobs import BlobLane
 from edge_agent.sync.lane import SyncFailed
 from sync_protocol.canonical import sha256_hex
-from tests.central.reach import (
-    Reach,
-)
+from tests.at_once import AtOnce
+from tests.central.reach import Reach
 from tests.store_factory import DAY, NOON, Store
 
 LARGE = PLAIN_PUT_BYTES * 2 + 1000
@@ -42,6 +42,7 @@ class Site:
     time: Still = field(default_factory=Still)
     told: list[object] = field(default_factory=list)
     parallel: int = 4
+    """1: on the caller's thread, in the order of the rounds."""
 
     def __post_init__(self) -> None:
         self.lane = self.restarted()
@@ -56,6 +57,7 @@ class Site:
             clock,
             lambda kind, facts: self.told.append(facts),
             parallel=self.parallel,
+            uploaders=ThreadPoolExecutor if self.parallel > 1 else lambda _: AtOnce(),
         )
         self.lane = lane
         return lane

@@ -203,6 +203,7 @@ class Agent:
             sleep=self._sleep,
             first_rows=8,
             images_in_flight=1,
+            uploaders=lambda _: AtOnce(),
             beside=Late(lambda: self._dice.random() < 0.5),
         )
 
