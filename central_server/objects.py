@@ -19,20 +19,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
 from central_server.errors import Refused, Unavailable
 from central_server.heads import Heads
+from central_server.signatures import Keys, Place, place_of
+from edge_agent.clock import Clock
 from sync_protocol.canonical import sha256_hex
 
 PLAIN_PUT_BYTES = 8 << 20
@@ -40,6 +40,7 @@ MOST_PARTS = 10_000
 CHUNK_BYTES = 1 << 20
 LOOKS_AT_ONCE = 8
 ABANDONED_DAYS = 7
+OWN_TICKET_S = 300
 CHECKSUM, CHECKSUM_MODE = "x-amz-checksum-sha256", "x-amz-checksum-mode"
 PROBE, ROOM = "probe/wrong-checksum", "probe/room"
 GONE = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
@@ -93,10 +94,12 @@ def part_size(size: int) -> int:
 
 
 class Objects:
-    """One bucket. Every method raises Unavailable (`store-unavailable`)."""
+    """One bucket; `clock` is what signatures are dated by. Every method raises Unavailable (`store-unavailable`)."""
 
-    def __init__(self, settings: StoreSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: StoreSettings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._here = place_of(settings.url, settings.bucket, settings.region)
+        self._for_devices = place_of(settings.public_url or settings.url, settings.bucket, settings.region)
         verify = settings.ca_file or True
         session = boto3.Session(settings.access_key or None, settings.secret_key or None)
         self._credentials: Any = session.get_credentials()
@@ -147,17 +150,15 @@ class Objects:
     def sign_put(self, sha256: str, size: int, expires_s: int) -> Signed:
         """One PUT of exactly these bytes."""
         headers = {CHECKSUM: base64.b64encode(bytes.fromhex(sha256)).decode(), "content-length": str(size)}
-        return self._sign_for_devices("PUT", object_key(sha256), headers, expires_s)
+        return self._sign(self._for_devices, "PUT", object_key(sha256), headers, expires_s)
 
     def sign_part(self, sha256: str, upload_id: str, number: int, size: int, expires_s: int) -> Signed:
         """One PUT of one part of a multipart upload."""
-        query = urlencode({"partNumber": number, "uploadId": upload_id})
-        return self._sign_for_devices(
-            "PUT", f"{object_key(sha256)}?{query}", {"content-length": str(size)}, expires_s
-        )
+        query, headers = {"partNumber": str(number), "uploadId": upload_id}, {"content-length": str(size)}
+        return self._sign(self._for_devices, "PUT", object_key(sha256), headers, expires_s, query)
 
     def sign_get(self, sha256: str, expires_s: int) -> Signed:
-        return self._sign_for_devices("GET", object_key(sha256), {}, expires_s)
+        return self._sign(self._for_devices, "GET", object_key(sha256), {}, expires_s)
 
     def begin_multipart(self, sha256: str) -> str:
         """The id of a new upload."""
@@ -248,7 +249,7 @@ class Objects:
     def _try_put(self, key: str, data: bytes, checksum: bytes) -> Any:
         """The store's answer to a signed PUT such as devices make; what it took is removed."""
         headers = {CHECKSUM: base64.b64encode(checksum).decode(), "content-length": str(len(data))}
-        signed = self._sign(self._settings.url, "PUT", key, headers, expires_s=60)
+        signed = self._sign(self._here, "PUT", key, headers, OWN_TICKET_S)
         request = AWSRequest("PUT", signed.url, headers=dict(signed.headers), data=data).prepare()
         answer = self._http.send(request)
         if answer.status_code == 200:
@@ -257,13 +258,13 @@ class Objects:
 
     def _head(self, sha256: str) -> Head | None:
         """Without boto3's client, which costs five times as much: this is asked once for every image."""
-        request = AWSRequest(
-            "HEAD", self._url(self._settings.url, object_key(sha256)), headers={CHECKSUM_MODE: "ENABLED"}
+        asked = {CHECKSUM_MODE: "ENABLED"}
+        target = self._here.target(
+            "HEAD", object_key(sha256), {}, asked, self._keys(), self._clock.time(), OWN_TICKET_S
         )
-        S3SigV4Auth(self._credentials, "s3", self._settings.region).add_auth(request)
         try:
-            status, headers = self._heads.ask(_target(str(request.url)), request.headers)
-        except (OSError, HTTPException) as error:
+            status, headers = self._heads.ask(target, {"Host": self._here.host, **asked})
+        except OSError as error:
             raise unavailable(str(error) or type(error).__name__) from error
         if status == 404:
             return None
@@ -321,22 +322,26 @@ class Objects:
     def _named(self, sha256: str) -> dict[str, str]:
         return {"Bucket": self._settings.bucket, "Key": object_key(sha256)}
 
-    def _sign_for_devices(self, method: str, key: str, headers: dict[str, str], expires_s: int) -> Signed:
-        return self._sign(self._settings.public_url or self._settings.url, method, key, headers, expires_s)
-
-    def _sign(self, base: str, method: str, key: str, headers: dict[str, str], expires_s: int) -> Signed:
-        request = AWSRequest(method=method, url=self._url(base, key), headers=dict(headers))
+    def _sign(
+        self,
+        place: Place,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        expires_s: int,
+        query: Mapping[str, str] = MappingProxyType({}),
+    ) -> Signed:
         with mapped_errors():
-            S3SigV4QueryAuth(self._credentials, "s3", self._settings.region, expires_s).add_auth(request)
-        return Signed(str(request.url), headers)
+            keys = self._keys()
+        target = place.target(method, key, query, headers, keys, self._clock.time(), expires_s)
+        return Signed(place.url(target), headers)
 
-    def _url(self, base: str, key: str) -> str:
-        return f"{base.rstrip('/')}/{quote(self._settings.bucket)}/{key}"
-
-
-def _target(url: str) -> str:
-    """Path and query."""
-    return urlsplit(url)._replace(scheme="", netloc="").geturl()
+    def _keys(self) -> Keys:
+        """The present ones: a machine's own change. Raises botocore's errors."""
+        if self._credentials is None:
+            raise NoCredentialsError
+        found = self._credentials.get_frozen_credentials()
+        return Keys(found.access_key, found.secret_key, found.token or "")
 
 
 def _unless(codes: Collection[str], call: Callable[[], Any]) -> Any:

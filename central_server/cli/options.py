@@ -65,8 +65,9 @@ def objects(context: typer.Context) -> Iterator[Objects]:
     """
     from central_server.daemon.backends import found_backends
     from central_server.objects import Objects
+    from edge_agent.clock import Clock
 
-    opened = Objects(found_backends(settings(context)).store)
+    opened = Objects(found_backends(settings(context)).store, Clock())
     try:
         yield opened
     finally:

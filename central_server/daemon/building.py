@@ -42,7 +42,7 @@ def built(config: Config, clock: Clock, backends: Backends) -> Iterator[Services
         database = Database(backends.database_url, max_connections=config.workers + 1)
         database.open()
         stack.callback(database.close)
-        objects = Objects(backends.store)
+        objects = Objects(backends.store, clock)
         stack.callback(objects.close)
         if config.s3_endpoint is None:  # ours, and started: it must do
             objects.prepare()

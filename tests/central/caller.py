@@ -22,6 +22,7 @@ from central_server.pages import Pages
 from central_server.store.database import Database
 from central_server.store.listening import Listener
 from central_server.watch import StoreWatch
+from edge_agent.clock import Clock
 from sync_protocol.messages import (
     EnrollReply,
     EnrollRequest,
@@ -78,7 +79,7 @@ def services_on(
 
 @cache
 def down_store() -> Objects:
-    return Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"))
+    return Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"), Clock())
 
 
 class Caller:

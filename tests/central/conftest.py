@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from central_server.store.migrations import migrate
+from edge_agent.clock import Clock
 from tests.central.caller import Caller, enrolled, serving
 from tests.central.devices import Device
 from tests.servers import StoreServer, object_store, postgres
@@ -48,7 +49,7 @@ def module_objects(store_server: StoreServer) -> Iterator[Objects]:
 
 def _bucket(server: StoreServer) -> Iterator[Objects]:
     settings = StoreSettings(server.url, f"bucket-{next(NAMES)}", server.access_key, server.secret_key)
-    made = Objects(settings)
+    made = Objects(settings, Clock())
     made.prepare()
     yield made
     made.close()

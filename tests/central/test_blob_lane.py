@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -230,9 +230,8 @@ def test_a_damaged_part_is_found_in_the_end_and_all_begins_anew(site: Site) -> N
 
 def test_an_expired_ticket_is_replaced(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = {site.picture(data) for data in some(5)}
-    yesterday = datetime.now(UTC) - timedelta(days=1)
     with monkeypatch.context() as patched:
-        patched.setattr("botocore.auth.get_current_datetime", lambda **_: yesterday)
+        patched.setattr(site.objects, "_clock", Clock(time=lambda: time.time() - 86_400))
         assert site.lane.step() is False
     assert (site.uploaded(), set(site.troubles())) == (set(), {("store-403", False)})
     site.time.now += 4

@@ -14,6 +14,7 @@ from central_server.blobs import Blobs
 from central_server.errors import Refused, ServerError, Unavailable
 from central_server.objects import PLAIN_PUT_BYTES, Objects, StoreSettings
 from central_server.store.database import Database
+from edge_agent.clock import Clock
 from sync_protocol.messages import (
     Blob,
     CompleteRequest,
@@ -221,7 +222,7 @@ def test_two_devices_bring_the_same_at_once(
 
 
 def test_rows_go_on_while_the_store_is_down(database: Database, device: Device) -> None:
-    down = Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"))
+    down = Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"), Clock())
     blobs, picture = Blobs(database, down), Picture()
     asked = have(blobs, device, picture)
     assert asked.missing == (picture.sha256,), "the database alone knows what is not there"

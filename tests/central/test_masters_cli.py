@@ -16,6 +16,7 @@ from central_server.cli.kinds import COLUMNS
 from central_server.cli.main import run
 from central_server.store.migrations import migrate
 from edge_agent.cli.exits import Exit
+from edge_agent.clock import Clock
 from tests.bundles import pipeline, write_bundle, write_model
 from tests.servers import StoreServer
 
@@ -57,7 +58,7 @@ def cli(
 def _bucket(server: StoreServer) -> None:
     from central_server.objects import Objects, StoreSettings
 
-    made = Objects(StoreSettings(server.url, "masters-cli", server.access_key, server.secret_key))
+    made = Objects(StoreSettings(server.url, "masters-cli", server.access_key, server.secret_key), Clock())
     made.prepare()
     made.close()
 

@@ -6,8 +6,8 @@ import base64
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ import pytest
 from central_server.embedded.seaweedfs import ports_left_behind
 from central_server.errors import Refused, Unavailable
 from central_server.objects import CHECKSUM, PLAIN_PUT_BYTES, Found, Objects, StoreSettings, part_size
+from edge_agent.clock import Clock
 from edge_agent.listening import held_ports, listening
 from tests.servers import StoreServer, object_store
 from tests.waiting import WAIT_S, wait_for
@@ -79,8 +80,7 @@ def test_an_expired_request_is_refused(
     objects: Objects, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, sha256 = fresh()
-    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda **_: an_hour_ago)
+    monkeypatch.setattr(objects, "_clock", Clock(time=lambda: time.time() - 3600))
     signed = objects.sign_put(sha256, len(data), 60)
     assert http.put(signed.url, content=data, headers=dict(signed.headers)).status_code == 403
 
@@ -190,8 +190,8 @@ def test_preparing_twice_changes_nothing(objects: Objects) -> None:
 
 def test_a_store_that_is_down_or_has_other_keys_is_unavailable(store_server: StoreServer) -> None:
     _, sha256 = fresh()
-    down = Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"))
-    stranger = Objects(StoreSettings(store_server.url, "images", "key", "secret"))
+    down = Objects(StoreSettings("http://127.0.0.1:9", "images", "key", "secret"), Clock())
+    stranger = Objects(StoreSettings(store_server.url, "images", "key", "secret"), Clock())
     for objects in (down, stranger):
         for call in (objects.prepare, lambda objects=objects: objects.look(sha256)):
             with pytest.raises(Unavailable) as unavailable:
@@ -203,7 +203,7 @@ def test_a_store_that_is_down_or_has_other_keys_is_unavailable(store_server: Sto
 def test_a_killed_store_keeps_what_it_verified(http: httpx.Client) -> None:
     data, sha256 = fresh()
     with object_store() as server:
-        objects = Objects(StoreSettings(server.url, "images", server.access_key, server.secret_key))
+        objects = Objects(StoreSettings(server.url, "images", server.access_key, server.secret_key), Clock())
         objects.prepare()
         assert send(http, objects, data, sha256) == 200
         server.stop()

@@ -20,6 +20,7 @@ from central_server.errors import Unavailable
 from central_server.objects import Found, Objects, StoreSettings
 from central_server.store.database import Database
 from edge_agent.cli.exits import Exit
+from edge_agent.clock import Clock
 from tests.acceptance import program
 from tests.central.devices import CLOCK
 
@@ -141,7 +142,7 @@ def test_the_server_trusts_the_stores_authority_it_was_told_of_and_no_other(
     store_url: str, authority: Authority, other: Authority
 ) -> None:
     for ca, is_trusted in ((authority.ca, True), (other.ca, False)):
-        objects = Objects(StoreSettings(store_url, "images", "key", "secret", ca_file=str(ca)))
+        objects = Objects(StoreSettings(store_url, "images", "key", "secret", ca_file=str(ca)), Clock())
         if is_trusted:
             assert objects.look("0" * 64) == (Found.MISSING, 0)
         else:

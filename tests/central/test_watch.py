@@ -14,6 +14,7 @@ from central_server.objects import Objects, StoreSettings
 from central_server.store.database import Database
 from central_server.watch import StoreWatch
 from edge_agent.cli.exits import Exit
+from edge_agent.clock import Clock
 from tests.central.caller import problem_of, serving
 from tests.servers import StoreServer, object_store
 from tests.waiting import wait_for
@@ -23,7 +24,7 @@ ROOM_FOR_ONE = {"volume.max": 1, "master.volumeSizeLimitMB": 64}
 
 
 def bucket(server: StoreServer, name: str) -> Objects:
-    return Objects(StoreSettings(server.url, name, server.access_key, server.secret_key))
+    return Objects(StoreSettings(server.url, name, server.access_key, server.secret_key), Clock())
 
 
 def watch_of(client: Any) -> StoreWatch:
@@ -99,7 +100,7 @@ def test_a_store_that_comes_back_is_prepared_and_said_to_be_well(
 
 
 def test_keys_the_store_does_not_know_are_no_lack_of_room(store_server: StoreServer) -> None:
-    objects = Objects(StoreSettings(store_server.url, "any", "nobody", "wrong"))
+    objects = Objects(StoreSettings(store_server.url, "any", "nobody", "wrong"), Clock())
     with pytest.raises(Unavailable) as caught:
         objects.require_room()
     assert caught.value.code.code == "store-unavailable"

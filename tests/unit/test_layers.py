@@ -56,7 +56,12 @@ LAYERS = [
 ]
 # The central server is a house of its own on the same ground (sync_protocol).
 LAYERS[2] += ["central_server", "central_server.errors"]
-LAYERS[3] += ["central_server.facts", "central_server.heads", "central_server.messages"]
+LAYERS[3] += [
+    "central_server.facts",
+    "central_server.heads",
+    "central_server.messages",
+    "central_server.signatures",
+]
 LAYERS[4] += ["central_server.incoming"]
 LAYERS[6] += ["central_server.store", "central_server.objects", "central_server.config"]
 LAYERS[10] += ["central_server.blobs", "central_server.pages", "central_server.watch"]
@@ -124,6 +129,7 @@ PURE = (
     "edge_agent.inspection.statistics",
     "central_server.facts",
     "central_server.incoming",
+    "central_server.signatures",
     "sync_protocol",
 )
 STORES = ("edge_agent.store", "central_server.store")
