@@ -19,9 +19,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.awsrequest import AWSRequest
@@ -45,6 +46,7 @@ CHECKSUM, CHECKSUM_MODE = "x-amz-checksum-sha256", "x-amz-checksum-mode"
 PROBE, ROOM = "probe/wrong-checksum", "probe/room"
 GONE = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou"})
+Answer = TypeVar("Answer")
 
 
 class Found(StrEnum):
@@ -205,8 +207,7 @@ class Objects:
 
     def still_there(self, sha256s: Iterable[str]) -> dict[str, bool]:
         """Whether the store still holds what was verified once; its bytes are not computed again."""
-        wanted = list(sha256s)
-        return dict(zip(wanted, self._looking.map(self._is_there, wanted), strict=True))
+        return self._each(self._is_there, sha256s)
 
     def _is_there(self, sha256: str) -> bool:
         with mapped_errors():
@@ -215,8 +216,18 @@ class Objects:
 
     def look_at(self, sha256s: Iterable[str]) -> dict[str, tuple[Found, int]]:
         """`look` for many."""
+        return self._each(self.look, sha256s)
+
+    def _each(self, question: Callable[[str], Answer], sha256s: Iterable[str]) -> dict[str, Answer]:
+        """The answers, several asked for at a time; a thread takes its share at once, for a turn of each costs more
+        than what it asks."""
+
+        def answered(share: list[str]) -> list[tuple[str, Answer]]:
+            return [(sha256, question(sha256)) for sha256 in share]
+
         wanted = list(sha256s)
-        return dict(zip(wanted, self._looking.map(self.look, wanted), strict=True))
+        shares = [wanted[first::LOOKS_AT_ONCE] for first in range(min(LOOKS_AT_ONCE, len(wanted)))]
+        return dict(chain.from_iterable(self._looking.map(answered, shares)))
 
     def refuses_wrong_bytes(self) -> bool:
         """Whether the store checks what devices send: found out once, by sending it something wrong."""

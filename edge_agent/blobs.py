@@ -41,6 +41,7 @@ class Blobs:
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self.data_dir = data_dir
+        self._root = data_dir.resolve()
         self._clock = clock
         self._staging = data_dir / "staging"
         self.fsyncs = 0
@@ -109,8 +110,8 @@ class Blobs:
 
     def path_of(self, file_path: str) -> Path:
         """Where `file_path` is; raises ValueError if it leads out of the data directory."""
-        path = (self.data_dir / file_path).resolve()
-        if not path.is_relative_to(self.data_dir.resolve()):
+        path = (self._root / file_path).resolve()
+        if not path.is_relative_to(self._root):
             raise ValueError(f"{file_path!r} leads out of the data directory")
         return path
 
