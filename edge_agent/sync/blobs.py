@@ -48,16 +48,17 @@ from sync_protocol.messages import Blob, CompleteRequest, UploadPart, UploadTick
 
 BEGIN_ANEW = ("blob-differs", "blob-missing", "store-404")
 Failure = LocalFault | SyncFailed
+Outcome = tuple[DueBlob, Failure | None]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """A round on its way; a future tells what failed, None: nothing, or it was not begun."""
+    """A round on its way; a future tells what became of one, None: it was not begun."""
 
     sha256s: frozenset[str]
-    futures: tuple[Future[tuple[DueBlob, Failure] | None], ...]
+    futures: tuple[Future[Outcome | None], ...]
     began_s: float
 
 
@@ -81,14 +82,14 @@ class BlobLane:
         self._clock, self._publish = clock, publish
         self._parallel, self._uploaders = parallel, uploaders
         self._count = FEWEST
-        self._arrived: list[DueBlob] = []  # and not proven yet
+        self._unproven: dict[str, DueBlob] = {}  # sent, but no answer yet whether they are there
 
     def step(self) -> bool:
         """Sends for some seconds, or as many parts of a large one as may be in flight; True: more is due.
 
         Raises SyncFailed.
         """
-        self._verify()  # what has arrived earlier, but then no answer came
+        self._verify(tuple(self._unproven.values()))
         planned = self._claim()
         if planned.is_large:
             return self._send_large(planned.blobs[0]) or planned.is_more
@@ -126,14 +127,13 @@ class BlobLane:
         began_s = self._clock.monotonic()
         missing, tickets = self._missing(asked)
 
-        def attempt(one: DueBlob) -> tuple[DueBlob, Failure] | None:
+        def attempt(one: DueBlob) -> Outcome | None:
             if is_failing.is_set():
                 return None
             failure = self._try(one, tickets.get(one.sha256))
             if failure is None:
-                self._arrived.append(one)
-                return None
-            if _is_the_lanes(failure):
+                self._unproven[one.sha256] = one
+            elif _is_the_lanes(failure):
                 is_failing.set()
             return one, failure
 
@@ -150,8 +150,9 @@ class BlobLane:
 
     def _finish(self, sending: _Sending) -> None:
         """Waits until all of the round are sent, and settles what has arrived. Raises SyncFailed."""
-        failures = [failed for future in sending.futures if (failed := future.result()) is not None]
-        settled = self._verify()
+        outcomes = [outcome for future in sending.futures if (outcome := future.result()) is not None]
+        settled = self._verify([one for one, failure in outcomes if failure is None])
+        failures = [(one, failure) for one, failure in outcomes if failure is not None]
         self._give_way(failures, is_passable=settled > 0)
         if settled:
             self._count = next_count(settled, self._clock.monotonic() - sending.began_s)
@@ -168,13 +169,13 @@ class BlobLane:
             return (self._fault_here(one) if is_about_the_blob(failure) else None) or failure
         return None
 
-    def _verify(self) -> int:
-        """Settles those of the arrived that the centre has proof of; how many. The others are sent again."""
-        arrived = tuple(self._arrived)
+    def _verify(self, arrived: Sequence[DueBlob]) -> int:
+        """Settles those that the centre has proof of; how many. The others are sent again."""
         if not arrived:
             return 0
         reply = self._central.verify([_named(one) for one in arrived])
-        del self._arrived[: len(arrived)]
+        for one in arrived:
+            del self._unproven[one.sha256]
         proven = set(reply.verified)
         self._settle([one for one in arrived if one.sha256 in proven])
         lost = [one for one in arrived if one.sha256 not in proven]

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from central_server.heads import Heads
+from central_server.heads import LONGEST_LINE_BYTES, MOST_LINES, Heads
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -82,3 +82,50 @@ def test_who_is_not_there_is_told() -> None:
         heads = Heads(f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(ConnectionRefusedError):
             ask(heads, "/there")
+
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
+
+
+@contextmanager
+def saying(answer: bytes) -> Iterator[Heads]:
+    """A server that says this to one question and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as reader:
+                while reader.readline().strip():
+                    pass
+                connection.sendall(answer)
+
+        thread = Thread(target=serve)
+        thread.start()
+        heads = Heads(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        try:
+            yield heads
+        finally:
+            heads.close()
+            thread.join()
+
+
+def test_what_only_announces_an_answer_is_none() -> None:
+    with saying(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + GOOD) as heads:
+        assert ask(heads, "/there") == (200, "7")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        GOOD[:-2],
+        GOOD[:-9],
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * LONGEST_LINE_BYTES + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * MOST_LINES + b"\r\n",
+    ],
+    ids=["nothing", "another protocol", "no end", "half a line", "a long line", "many lines"],
+)
+def test_what_is_no_whole_answer_is_an_error(answer: bytes) -> None:
+    with saying(answer) as heads, pytest.raises(OSError, match=r"answer|reset"):
+        ask(heads, "/there")
