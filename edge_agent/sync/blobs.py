@@ -1,8 +1,10 @@
 """The blob lane: brings image bytes to the object store, and believes they are there once the centre has proof.
 
 Rules of this file:
-- A step is one round: ask what is missing, send that, have it verified, settle. Killed anywhere, the next one asks
-  again; what has arrived is not sent twice, and a large file goes on where it was cut off.
+- A round: ask what is missing, send that, have it verified, settle. While one is on its way the next is asked about, so
+  that the store never stands idle; more than two are never without an answer.
+- Killed anywhere, the next life asks again; what was proven is not sent twice, and a large file goes on where it was
+  cut off.
 - Never others than the bytes that were photographed arrive: a small file travels under a ticket for its sha256, which
   the store (or the centre, `central_server.objects`) computes, and what they refuse is looked at here; a large one is
   looked at before each step.
@@ -14,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -46,6 +47,7 @@ from edge_agent.sync.uploads import (
 )
 from sync_protocol.messages import Blob, CompleteRequest, UploadPart, UploadTicket
 
+ENOUGH_FAULTS = 2  # with one, a picture that breaks every connection would hold up those behind it
 BEGIN_ANEW = ("blob-differs", "blob-missing", "store-404")
 Failure = LocalFault | SyncFailed
 Outcome = tuple[DueBlob, Failure | None]
@@ -108,33 +110,33 @@ class BlobLane:
     def _send_small(self, planned: Round) -> bool:
         """While one round is sent and verified, the next has its tickets already and follows without a pause."""
         begun: deque[_Sending] = deque()
-        is_failing = threading.Event()
+        faults: list[Failure] = []
         end_s = self._clock.monotonic() + STEP_S
         with self._pool() as pool:
             while planned.blobs and not planned.is_large:
-                begun.append(self._begin(planned.blobs, pool, is_failing))
+                begun.append(self._begin(planned.blobs, pool, faults))
                 if len(begun) > 1:
                     self._finish(begun.popleft())
                 planned = self._claim({sha256 for sending in begun for sha256 in sending.sha256s})
-                if is_failing.is_set() or self._clock.monotonic() >= end_s:
+                if len(faults) >= ENOUGH_FAULTS or self._clock.monotonic() >= end_s:
                     break
             for sending in begun:
                 self._finish(sending)
         return planned.is_more or bool(planned.blobs)
 
-    def _begin(self, asked: Sequence[DueBlob], pool: Executor, is_failing: threading.Event) -> _Sending:
-        """Those that are missing are on their way from here on; once the store itself fails, no further one begins."""
+    def _begin(self, asked: Sequence[DueBlob], pool: Executor, faults: list[Failure]) -> _Sending:
+        """Those that are missing are on their way from here on; none begins after ENOUGH_FAULTS of the store itself."""
         began_s = self._clock.monotonic()
         missing, tickets = self._missing(asked)
 
         def attempt(one: DueBlob) -> Outcome | None:
-            if is_failing.is_set():
+            if len(faults) >= ENOUGH_FAULTS:
                 return None
             failure = self._try(one, tickets.get(one.sha256))
             if failure is None:
                 self._unproven[one.sha256] = one
             elif _is_the_lanes(failure):
-                is_failing.set()
+                faults.append(failure)
             return one, failure
 
         futures = tuple(pool.submit(attempt, one) for one in missing)
