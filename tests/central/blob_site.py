@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from central_server.objects import PLAIN_PUT_BYTES, Found, Objects
+from central_server.store.database import Database
 from edge_agent.clock import Clock
 from edge_agent.store.database import insert
 from edge_agent.sync.blobs import BlobLane
 from edge_agent.sync.lane import SyncFailed
 from sync_protocol.canonical import sha256_hex
 from tests.at_once import AtOnce
+from tests.central.caller import enrolled, serving
 from tests.central.reach import Reach
 from tests.store_factory import DAY, NOON, Store
 
@@ -114,6 +118,20 @@ class Site:
 
     def is_at_the_centre(self, data: bytes) -> bool:
         return self.objects.look(sha256_hex(data))[0] is Found.VERIFIED
+
+
+@contextmanager
+def standing(database: Database, objects: Objects, work: Path) -> Iterator[Site]:
+    """A new device, enrolled at a new centre on this database and store."""
+    (work / "edge").mkdir()
+    store = Store(work / "edge")
+    store.add_masters()
+    with serving(database, work, objects) as app:
+        caller = enrolled(app, database, store.clock.new_id(), store.clock.new_id())
+        made = Site(store, Reach(app), caller.token, objects)
+        yield made
+        made.reach.close()
+    store.close()
 
 
 def some(count: int = 3, size: int = 3000) -> list[bytes]:

@@ -7,12 +7,10 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import groupby
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from central_server.objects import Objects
 from central_server.store.database import Database
@@ -20,12 +18,10 @@ from edge_agent.clock import Clock
 from edge_agent.store import uploads
 from edge_agent.sync.lane import Kind, SyncFailed
 from sync_protocol.canonical import sha256_hex
-from tests.central.blob_site import LARGE, Site, _id_of, failure, some
-from tests.central.caller import enrolled, serving
+from tests.central.blob_site import LARGE, Site, _id_of, failure, some, standing
 from tests.central.reach import (
     Fault,
     Killed,
-    Reach,
     Through,
     answered,
     flipped,
@@ -36,26 +32,13 @@ from tests.central.reach import (
     truncated,
 )
 from tests.servers import StoreServer
-from tests.store_factory import Store
 from tests.waiting import wait_for
 
 
 @pytest.fixture
 def site(database: Database, objects: Objects, tmp_path: Path) -> Iterator[Site]:
-    (tmp_path / "edge").mkdir()
-    store = Store(tmp_path / "edge")
-    store.add_masters()
-    with serving(database, tmp_path, objects) as app:
-        made = _site(store, app, database, objects)
+    with standing(database, objects, tmp_path) as made:
         yield made
-        made.reach.close()
-    store.close()
-
-
-def _site(store: Store, app: TestClient, database: Database, objects: Objects) -> Site:
-    clock = Clock()
-    caller = enrolled(app, database, clock.new_id(), clock.new_id())
-    return Site(store, Reach(app), caller.token, objects)
 
 
 # ── what it is for ──────────────────────────────────────────────────────────────────────────────────────
@@ -126,73 +109,6 @@ def test_a_step_sends_no_more_parts_than_may_be_in_flight(site: Site) -> None:
     assert (site.reach.count("store"), site.uploaded()) == (2, set())
     site.drain()
     assert (site.reach.count("store"), site.is_at_the_centre(data)) == (3, True)
-
-
-# ── one round behind the other ──────────────────────────────────────────────────────────────────────────
-
-
-def in_order(site: Site, count: int) -> set[str]:
-    """So many pictures, to be sent by a lane whose rounds of 8 follow each other on one thread; their ids."""
-    site.parallel = 1
-    site.restarted()
-    return {site.picture(data) for data in some(count)}
-
-
-def test_the_next_round_is_on_its_way_before_the_last_one_is_verified(site: Site) -> None:
-    ids = in_order(site, 20)
-    assert site.lane.step() is False
-    rounds = [place for place, _ in groupby(site.reach.log)]
-    have, sent, verify = "POST /blobs/have", "PUT store", "POST /blobs/verify"
-    assert rounds == [have, sent, have, sent, verify, have, sent, verify]
-    assert site.uploaded() == ids
-
-
-@pytest.mark.parametrize("fault", [reply_lost, refused, killed_after])
-def test_two_rounds_without_an_answer_are_the_most(site: Site, fault: Fault) -> None:
-    ids = in_order(site, 40)
-    site.reach.disturb("/blobs/verify", fault)
-    with pytest.raises((Killed, SyncFailed)):
-        site.drain()
-    assert (site.reach.count("store"), site.uploaded()) == (16, set())
-    if fault is killed_after:
-        site.restarted()
-    site.drain()
-    assert site.uploaded() == ids
-    sent_twice = 8 if fault is killed_after else 0  # the round behind, of which a new life knows nothing
-    assert site.reach.count("store") == 40 + sent_twice
-
-
-def test_a_server_that_goes_while_a_round_is_on_its_way_costs_no_bytes(site: Site) -> None:
-    ids = in_order(site, 20)
-
-    def second(request: httpx.Request, through: Through) -> httpx.Response:
-        site.reach.disturb("/blobs/have", refused)
-        return through(request)
-
-    site.reach.disturb("/blobs/have", second)
-    assert failure(site).kind is Kind.OFFLINE
-    site.drain()
-    assert (site.uploaded(), site.reach.count("store")) == (ids, 20)
-
-
-def test_a_store_that_fails_twice_in_the_second_round_gets_no_more_of_it(site: Site) -> None:
-    ids = in_order(site, 40)
-
-    def later(request: httpx.Request, through: Through) -> httpx.Response:
-        if site.reach.count("store") < 9:
-            site.reach.disturb("store", later)
-        else:
-            site.reach.disturb("store", answered(503), times=40)
-        return through(request)
-
-    site.reach.disturb("store", later)
-    assert site.lane.step() is True, "others got through"
-    assert (len(site.uploaded()), site.reach.count("store")) == (10, 10)
-    assert site.troubles() == [("store-503", False)] * 2
-    site.reach.mend()
-    site.time.now += 600
-    site.drain()
-    assert site.uploaded() == ids
 
 
 # ── cut off ─────────────────────────────────────────────────────────────────────────────────────────────

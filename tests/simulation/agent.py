@@ -38,7 +38,7 @@ from edge_agent.sync.link import Link, make_link
 from edge_agent.sync.parts import Parts
 from edge_agent.sync.verify import Difference, no_progress
 from sync_protocol.canonical import sha256_hex
-from tests.at_once import Late
+from tests.at_once import AtOnce, Late
 from tests.simulation.network import CENTRE, Gate
 
 VERSION = "0.1.0"
