@@ -26,24 +26,23 @@ _Item = TypeVar("_Item")
 
 def id_in(data: str) -> str | None:
     """The member `id` (else `server_id`) of a flat row's canonical JSON."""
-    row_id = _member(data, "id")
-    return _member(data, "server_id") if row_id is None else row_id
+    row_id = _member(data, '"id":"')
+    return _member(data, '"server_id":"') if row_id is None else row_id
 
 
 def refs_in(data: str) -> tuple[str, ...]:
     """The object that a flat row's member `sha256` names, if it has one."""
-    sha256 = _member(data, "sha256")
+    sha256 = _member(data, '"sha256":"')
     return (sha256,) if sha256 is not None and _SHA256(sha256) else ()
 
 
-def _member(data: str, name: str) -> str | None:
-    """A text of a flat row's canonical JSON, up to its first quotation mark."""
-    for opening in (",", "{"):
-        start = data.find(f'{opening}"{name}":"')
-        if start >= 0:
-            start += len(name) + 5
-            return data[start : data.find('"', start)]
-    return None
+def _member(data: str, opening: str) -> str | None:
+    """A text of a flat row's canonical JSON, up to its first quotation mark.
+
+    Nowhere else is that `opening`: a quotation mark within a text has a backslash before it.
+    """
+    start = data.find(opening) + len(opening)
+    return data[start : data.find('"', start)] if start >= len(opening) else None
 
 
 def row_ids(said: Mapping[int, str], rows: Sequence[str]) -> list[str]:
@@ -76,13 +75,13 @@ def differences(numbers: Sequence[int]) -> list[int]:
     return [after - before for before, after in zip([0, *numbers], numbers, strict=False)]
 
 
-def sha256_of_rows(digests: Iterable[bytes]) -> str:
+def sha256_of_rows(checksums: Iterable[str]) -> str:
     """One checksum over all the rows' checksums."""
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    return hashlib.sha256(bytes.fromhex("".join(checksums))).hexdigest()
 
 
-def require_rows(rows_sha256: str, digests: Iterable[bytes]) -> None:
-    if sha256_of_rows(digests) != rows_sha256:
+def require_rows(rows_sha256: str, checksums: Iterable[str]) -> None:
+    if sha256_of_rows(checksums) != rows_sha256:
         raise ChecksumMismatch("the rows are not those that were written")
 
 

@@ -12,8 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, groupby, repeat
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ import orjson
 import zstandard
 from pydantic import Field, ValidationError
 
+from sync_protocol.canonical import sha256_hex
 from sync_protocol.checksums import ChecksumMismatch, seal, unseal
 from sync_protocol.columns import (
     IDS,
@@ -138,31 +138,34 @@ class _PushColumns(Message):
 
 def write_push(request: PushRequest) -> bytes:
     """A batch whose rows' checksums the sender has verified."""
-    ops = request.ops
-    kinds = numbered((op.entity_type, op.operation) for op in ops)
+    seqs, op_ids, tx_ids, tables, ids, operations, rows, checksums, versions, refs = zip(
+        *request.ops, strict=True
+    )
+    kind = list(zip(tables, operations, strict=True))
+    kinds = numbered(kind)
     return orjson.dumps(
         {
             "batch_id": request.batch_id,
             "incarnation": request.incarnation,
             "clock_offset_ms": request.clock_offset_ms,
-            "rows_sha256": sha256_of_rows(bytes.fromhex(op.sha256) for op in ops),
+            "rows_sha256": sha256_of_rows(checksums),
             "kinds": list(kinds),
-            "kind": [kinds[op.entity_type, op.operation] for op in ops],
-            "seq": differences([op.seq for op in ops]),
-            "op_id": [op.op_id for op in ops],
-            "tx": [(tx_id, len(list(run))) for tx_id, run in groupby(op.tx_id for op in ops)],
-            "base_version": {
-                str(at): op.base_version for at, op in enumerate(ops) if op.base_version is not None
-            },
-            "blob_refs": {
-                str(at): op.blob_refs for at, op in enumerate(ops) if op.blob_refs != refs_in(op.data)
-            },
-            "entity_id": {
-                str(at): op.entity_id for at, op in enumerate(ops) if op.entity_id != id_in(op.data)
-            },
-            "data": [op.data for op in ops],
+            "kind": [kinds[one] for one in kind],
+            "seq": differences(seqs),
+            "op_id": op_ids,
+            "tx": [(tx_id, len(list(run))) for tx_id, run in groupby(tx_ids)],
+            "base_version": {str(at): version for at, version in enumerate(versions) if version is not None},
+            "blob_refs": _unsaid(refs, map(refs_in, rows)),
+            "entity_id": _unsaid(ids, map(id_in, rows)),
+            "data": rows,
         }
     )
+
+
+def _unsaid(values: Iterable[object], in_rows: Iterable[object]) -> dict[str, object]:
+    """By position what does not stand in its row."""
+    pairs = enumerate(zip(values, in_rows, strict=True))
+    return {str(at): value for at, (value, in_row) in pairs if value != in_row}
 
 
 def read_push(document: bytes) -> PushRequest:
@@ -173,8 +176,8 @@ def read_push(document: bytes) -> PushRequest:
     require_positions(count, columns.base_version, columns.blob_refs, columns.entity_id)
     if sum(length for _, length in columns.tx) != count:
         raise Malformed("the transactions are not those of the operations")
-    digests = [hashlib.sha256(data.encode()) for data in columns.data]
-    require_rows(columns.rows_sha256, (one.digest() for one in digests))
+    checksums = [sha256_hex(data.encode()) for data in columns.data]
+    require_rows(columns.rows_sha256, checksums)
     kinds = looked_up(columns.kinds, columns.kind)
     ops = map(
         PushOp,
@@ -185,7 +188,7 @@ def read_push(document: bytes) -> PushRequest:
         valid(IDS, row_ids(columns.entity_id, columns.data)),
         [operation for _, operation in kinds],
         columns.data,
-        [one.hexdigest() for one in digests],
+        checksums,
         map(columns.base_version.get, range(count)),
         [
             columns.blob_refs[at] if at in columns.blob_refs else refs_in(data)
@@ -307,11 +310,11 @@ def read_rows(document: bytes) -> RowsReply:
 def _columns_of(changes: Sequence[Change]) -> dict[str, Any]:
     tables = numbered(change.table for change in changes)
     return {
-        "rows_sha256": sha256_of_rows(bytes.fromhex(change.sha256) for change in changes),
+        "rows_sha256": sha256_of_rows(change.sha256 for change in changes),
         "tables": list(tables),
         "table": [tables[change.table] for change in changes],
         "version": differences([change.version for change in changes]),
-        "id": {str(at): change.id for at, change in enumerate(changes) if change.id != id_in(change.data)},
+        "id": _unsaid((change.id for change in changes), (id_in(change.data) for change in changes)),
         "tombstone": [at for at, change in enumerate(changes) if change.operation == "tombstone"],
         "data": [change.data for change in changes],
     }
@@ -321,11 +324,11 @@ def _changes_of(columns: _ChangeColumns) -> tuple[Change, ...]:
     count, tombstones = len(columns.data), dict.fromkeys(columns.tombstone)
     require_lengths(count, columns.table, columns.version)
     require_positions(count, columns.id, tombstones)
-    digests = [
-        None if at in tombstones else hashlib.sha256(data.encode()) for at, data in enumerate(columns.data)
+    checksums = [
+        "" if at in tombstones else sha256_hex(data.encode()) for at, data in enumerate(columns.data)
     ]
-    require_rows(columns.rows_sha256, (one.digest() for one in digests if one))
-    operations: list[Literal["put", "tombstone"]] = ["put" if one else "tombstone" for one in digests]
+    require_rows(columns.rows_sha256, checksums)
+    operations: list[Literal["put", "tombstone"]] = ["put" if one else "tombstone" for one in checksums]
     changes = map(
         Change,
         looked_up(columns.tables, columns.table),
@@ -333,6 +336,6 @@ def _changes_of(columns: _ChangeColumns) -> tuple[Change, ...]:
         operations,
         valid(SEQS, list(accumulate(columns.version))),
         columns.data,
-        [one.hexdigest() if one else "" for one in digests],
+        checksums,
     )
     return tuple(changes)
