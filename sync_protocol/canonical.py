@@ -9,8 +9,9 @@ Rules of this file:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -35,6 +36,19 @@ def canonical_row(row: Mapping[str, Scalar]) -> bytes:
         with suppress(orjson.JSONEncodeError):  # a lone surrogate, which RFC 8785 refuses too
             return orjson.dumps({**row, **numbers}, option=orjson.OPT_SORT_KEYS)
     return rfc8785.dumps(dict(row))
+
+
+def are_canonical(rows: Sequence[Mapping[str, Scalar]], texts: Sequence[str]) -> bool:
+    """Whether each of these texts is `canonical_row` of the flat row that was read from it; False may also be said when
+    a number is seldom seen. The rows have the same ASCII column names in the same order (else ValueError).
+
+    A JSON object ends where it ends: texts that are the same one after the other are the same one by one.
+    """
+    columns = zip(*(row.values() for row in rows), strict=True)
+    unlike = chain.from_iterable(column for column in columns if not {*map(type, column)} <= _WRITTEN_ALIKE)
+    if not all(value is None or (_is_written_alike(value) and _plain(value) is value) for value in unlike):
+        return False
+    return orjson.dumps(rows, option=orjson.OPT_SORT_KEYS) == f"[{','.join(texts)}]".encode()
 
 
 def sha256_hex(data: bytes) -> str:

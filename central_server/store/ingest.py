@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import orjson
 import psycopg
+from psycopg.types.json import Jsonb
 
 from central_server.errors import Refused
-from central_server.facts import AI_RESULTS, TABLES, VERIFICATIONS, Table
+from central_server.facts import AI_RESULTS, SESSIONS, TABLES, VERIFICATIONS, Table
 from central_server.incoming import (
     Conflict,
     Incoming,
@@ -140,6 +142,11 @@ def _array(ids: Iterable[object]) -> str:
     return f"{{{','.join(map(str, ids))}}}"
 
 
+def _json(items: Sequence[object]) -> Jsonb:
+    """Rows among them are passed through as they are (`orjson.Fragment`)."""
+    return Jsonb(items, orjson.dumps)
+
+
 def _require_distinct(ops: Sequence[PushOp]) -> None:
     if len({op.op_id for op in ops}) < len(ops) or len({op.seq for op in ops}) < len(ops):
         raise Refused("batch-invalid", "An op_id or a seq occurs twice in the batch.")
@@ -219,14 +226,17 @@ def _apply_one_by_one(tx: Connection, sender: Sender, rows: Sequence[Incoming]) 
 
 def _apply_together(tx: Connection, sender: Sender, rows: Sequence[Incoming]) -> Results:
     """Everything is asked for before the first answer is waited for."""
-    inserts = [(table, new) for table in TABLES.values() if (new := _new_rows(table, rows))]
-    changes = [row for row in rows if row.op.operation == "UPDATE"]
+    by_kind: dict[tuple[str, str], list[Incoming]] = {}
+    for row in rows:
+        by_kind.setdefault((row.op.entity_type, row.op.operation), []).append(row)
+    inserts = [(table, new) for table in TABLES.values() if (new := by_kind.get((table.name, "INSERT")))]
+    changes = by_kind.get((SESSIONS.name, "UPDATE"))
     made = [_insert(tx, sender, table, new) for table, new in inserts]
     present = tx.execute(PRESENT_SESSIONS, ([row.op.entity_id for row in changes],)) if changes else None
     results: Results = {}
-    for (table, _), cursor in zip(inserts, made, strict=True):
-        results |= _inserted(tx, sender, table, cursor.fetchall(), rows)
-    if present is not None:
+    for (table, new), cursor in zip(inserts, made, strict=True):
+        results |= _inserted(tx, sender, table, cursor.fetchall(), new)
+    if present is not None and changes:
         results |= _change_sessions(tx, sender, present.fetchall(), changes)
     _take_results(tx, rows, results)
     _remember(tx, sender, [(row.op, results[row.op.op_id]) for row in rows])
@@ -249,34 +259,29 @@ def _is_new(op: PushOp, results: Results) -> bool:
     return op.operation == "INSERT" and results[op.op_id].outcome == "applied"
 
 
-def _new_rows(table: Table, rows: Sequence[Incoming]) -> dict[str, Incoming]:
-    """By id, the first of each."""
-    new = [row for row in rows if row.op.entity_type == table.name and row.op.operation == "INSERT"]
-    return {row.op.entity_id: row for row in reversed(new)}
-
-
-def _insert(tx: Connection, sender: Sender, table: Table, new: dict[str, Incoming]) -> Cursor:
+def _insert(tx: Connection, sender: Sender, table: Table, new: Sequence[Incoming]) -> Cursor:
+    """Of rows with the same id the first."""
+    first = {row.op.entity_id: row for row in reversed(new)}
     values = {
         "device_id": sender.device_id,
         "clock_offset_ms": sender.clock_offset_ms,
-        "rows": f"[{','.join(row.record for row in new.values())}]",
+        "rows": _json([row.record for row in first.values()]),
     }
     return tx.execute(STATEMENTS[table.name][0].encode(), values)
 
 
 def _inserted(
-    tx: Connection, sender: Sender, table: Table, made: Iterable[tuple[object, ...]], rows: Sequence[Incoming]
+    tx: Connection, sender: Sender, table: Table, made: Iterable[tuple[object, ...]], new: Sequence[Incoming]
 ) -> Results:
     ids = {str(row_id) for (row_id,) in made}
     results: Results = {}
     others = []
-    for row in rows:
-        if row.op.entity_type == table.name and row.op.operation == "INSERT":
-            if row.op.entity_id in ids:
-                ids.remove(row.op.entity_id)
-                results[row.op.op_id] = answered(row.op, "applied")
-            else:
-                others.append(row)
+    for row in new:
+        if row.op.entity_id in ids:
+            ids.remove(row.op.entity_id)
+            results[row.op.op_id] = answered(row.op, "applied")
+        else:
+            others.append(row)
     if others:
         wanted = {"ids": [row.op.entity_id for row in others]}
         present = tx.execute(STATEMENTS[table.name][1].encode(), wanted).fetchall()
@@ -312,7 +317,7 @@ def _change_sessions(
     ]
     effective = [one.effective.record for one in settled if one.effective is not None]
     if effective:
-        tx.execute(CHANGE_SESSIONS, (sender.clock_offset_ms, f"[{','.join(effective)}]"))
+        tx.execute(CHANGE_SESSIONS, (sender.clock_offset_ms, _json(effective)))
     _log_conflicts(tx, sender, (conflict for one in settled for conflict in one.conflicts))
     return {result.op_id: result for one in settled for result in one.results}
 
@@ -327,13 +332,21 @@ def _log_conflicts(tx: Connection, sender: Sender, conflicts: Iterable[Conflict]
 
 def _remember(tx: Connection, sender: Sender, answers: Sequence[tuple[PushOp, OpResult]]) -> None:
     ops = [
-        f'{{"op_id":"{op.op_id}","seq":{op.seq},"sha256":"\\\\x{op.sha256}","outcome":"{result.outcome}",'
-        f'"entity_type":"{op.entity_type}","entity_id":"{op.entity_id}","operation":"{op.operation}","data":{op.data}}}'
+        {
+            "op_id": op.op_id,
+            "seq": op.seq,
+            "sha256": f"\\x{op.sha256}",
+            "outcome": result.outcome,
+            "entity_type": op.entity_type,
+            "entity_id": op.entity_id,
+            "operation": op.operation,
+            "data": orjson.Fragment(op.data),
+        }
         for op, result in answers
         if result.outcome in FINAL
     ]
     values = {
-        "ops": f"[{','.join(ops)}]",
+        "ops": _json(ops),
         "device_id": sender.device_id,
         "incarnation": sender.incarnation,
         "device_type": sender.device_type,
