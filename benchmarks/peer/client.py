@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from edge_agent import heap
 from edge_agent.api.services import Services
 from edge_agent.clock import Clock, to_rfc3339, uuid7
 from edge_agent.config import load_config
@@ -32,6 +33,7 @@ def main(url: str, data_dir: str, code: str, harness: str) -> None:
     sys.path.insert(0, harness)
     with running_services(load_config(Path(data_dir), workers=1), Clock()) as services:
         peer = Peer(services, url, code)
+        heap.started()
         print(json.dumps({"ready": True}), flush=True)
         for line in sys.stdin:
             asked = json.loads(line)

@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import gc
 import socket
 import ssl
 import sys
@@ -23,6 +22,7 @@ from central_server.api.app import create_app
 from central_server.config import Config, notify_socket
 from central_server.daemon.backends import announced, backends
 from central_server.daemon.building import built, scheduled
+from edge_agent import heap
 from edge_agent.clock import Clock
 from edge_agent.errors import BadInput
 from edge_agent.listening import listening, notify, url_of
@@ -60,8 +60,7 @@ def serve(config: Config, clock: Clock, on_ready: Callable[[str], None]) -> None
             services.waiting.close()  # else every device that waits would cost the grace time
 
         server = _Server(create_app(services), config, ready, release)
-        gc.enable()
-        gc.freeze()  # what the start made stays: it need not be walked in every full collection
+        heap.started()
         server.run(sockets=[listener])
 
 

@@ -35,7 +35,7 @@ def run(
         line = json.dumps({"url": url, "pid": os.getpid()}) if as_json else f"The agent answers at {url}"
         print(line, flush=True)
 
-    gc.disable()  # everything loaded now stays; `serve` freezes it and collects from then on
+    gc.disable()  # everything loaded now stays; `heap.started` freezes it and collects from then on
     with ended_by_sigterm():
         from edge_agent.clock import Clock
         from edge_agent.serving import serve

@@ -14,8 +14,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from heapq import merge
-from itertools import islice
+from itertools import chain
 
 from edge_agent.store import audit
 
@@ -56,10 +55,11 @@ def heads(reader: sqlite3.Connection) -> list[Head]:
 
 def oldest_ready(reader: sqlite3.Connection, priorities: Iterable[int], limit: int) -> list[int]:
     """The first ready entries of these priorities, oldest first."""
-    sql = f"""SELECT id FROM sync_queue INDEXED BY idx_sync_queue_ready
-              WHERE {_IS_READY} AND priority = ? ORDER BY id LIMIT ?"""
-    streams = [[row[0] for row in reader.execute(sql, (priority, limit))] for priority in priorities]
-    return list(islice(merge(*streams), limit))
+    sql = f"""SELECT json_group_array(id) FROM (
+                  SELECT id FROM sync_queue INDEXED BY idx_sync_queue_ready
+                  WHERE {_IS_READY} AND priority = ? ORDER BY id LIMIT ?)"""
+    found = (json.loads(reader.execute(sql, (priority, limit)).fetchone()[0]) for priority in priorities)
+    return sorted(chain.from_iterable(found))[:limit]
 
 
 def with_all_they_need(reader: sqlite3.Connection, ids: list[int], max_ids: int) -> list[int] | None:
@@ -75,7 +75,9 @@ def with_all_they_need(reader: sqlite3.Connection, ids: list[int], max_ids: int)
 def entries(reader: sqlite3.Connection, ids: Collection[int]) -> list[tuple[object, ...]]:
     """Their `COLUMNS`, oldest first; the data as bytes, because a damaged row need not be text."""
     sql = f"SELECT {COLUMNS} FROM sync_queue WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
-    return [tuple(row) for row in reader.execute(sql, (json.dumps(list(ids)),))]
+    rows = reader.cursor()
+    rows.row_factory = None
+    return rows.execute(sql, (json.dumps(list(ids)),)).fetchall()
 
 
 def ready_among(reader: sqlite3.Connection, ids: Collection[int]) -> int:
