@@ -2,7 +2,8 @@
 
 Rules of this file:
 - A round: ask what is missing, send that, have it verified, settle. While one is on its way the next is asked about, so
-  that the store never stands idle; more than two are never without an answer.
+  that the store never stands idle; more than two are never without an answer. On a slow link a round ends early: the
+  rows' lane waits meanwhile.
 - Killed anywhere, the next life asks again; what was proven is not sent twice, and a large file goes on where it was
   cut off.
 - Never others than the bytes that were photographed arrive: a small file travels under a ticket for its sha256, which
@@ -16,11 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.blobs import Blobs
@@ -33,8 +35,8 @@ from edge_agent.sync import backoff
 from edge_agent.sync.central import Central
 from edge_agent.sync.lane import Kind, SyncFailed
 from edge_agent.sync.uploads import (
-    FEWEST,
     FINAL,
+    FIRST,
     STEP_S,
     LocalFault,
     Round,
@@ -55,6 +57,17 @@ Outcome = tuple[DueBlob, Failure | None]
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Step:
+    """What the rounds of a step have in common: the store's own faults, and from when on no upload begins."""
+
+    faults: list[Failure] = field(default_factory=list)
+    end_s: float = math.inf
+
+    def is_over(self, now_s: float) -> bool:
+        return len(self.faults) >= ENOUGH_FAULTS or now_s >= self.end_s
+
+
 @dataclass(frozen=True, slots=True)
 class _Sending:
     """A round on its way; a future tells what became of one, None: it was not begun."""
@@ -65,7 +78,7 @@ class _Sending:
 
 
 class BlobLane:
-    """`parallel`: requests in flight, each on a thread of `uploaders(parallel)`."""
+    """`parallel`: requests in flight, each on a thread of `uploaders(parallel)`; `first`: blobs of the first round."""
 
     name = "blobs"
 
@@ -78,12 +91,13 @@ class BlobLane:
         publish: Notify,
         *,
         parallel: int = 4,
+        first: int = FIRST,
         uploaders: Callable[[int], Executor] = ThreadPoolExecutor,
     ) -> None:
         self._db, self._blobs, self._central = database, blobs, central
         self._clock, self._publish = clock, publish
         self._parallel, self._uploaders = parallel, uploaders
-        self._count = FEWEST
+        self._count = first
         self._unproven: dict[str, DueBlob] = {}  # sent, but no answer yet whether they are there
 
     def step(self) -> bool:
@@ -110,33 +124,34 @@ class BlobLane:
     def _send_small(self, planned: Round) -> bool:
         """While one round is sent and verified, the next has its tickets already and follows without a pause."""
         begun: deque[_Sending] = deque()
-        faults: list[Failure] = []
-        end_s = self._clock.monotonic() + STEP_S
+        step, is_left = _Step(), False
         with self._pool() as pool:
             while planned.blobs and not planned.is_large:
-                begun.append(self._begin(planned.blobs, pool, faults))
+                begun.append(self._begin(planned.blobs, pool, step))
                 if len(begun) > 1:
-                    self._finish(begun.popleft())
+                    is_left |= self._finish(begun.popleft())
                 planned = self._claim({sha256 for sending in begun for sha256 in sending.sha256s})
-                if len(faults) >= ENOUGH_FAULTS or self._clock.monotonic() >= end_s:
+                if step.is_over(self._clock.monotonic()):
                     break
             for sending in begun:
-                self._finish(sending)
-        return planned.is_more or bool(planned.blobs)
+                is_left |= self._finish(sending)
+        return is_left or planned.is_more or bool(planned.blobs)
 
-    def _begin(self, asked: Sequence[DueBlob], pool: Executor, faults: list[Failure]) -> _Sending:
-        """Those that are missing are on their way from here on; none begins after ENOUGH_FAULTS of the store itself."""
+    def _begin(self, asked: Sequence[DueBlob], pool: Executor, step: _Step) -> _Sending:
+        """Those that are missing are on their way from here on, until the step is over: STEP_S after its first tickets
+        came, however slow the store is."""
         began_s = self._clock.monotonic()
         missing, tickets = self._missing(asked)
+        step.end_s = min(step.end_s, self._clock.monotonic() + STEP_S)
 
         def attempt(one: DueBlob) -> Outcome | None:
-            if len(faults) >= ENOUGH_FAULTS:
+            if step.is_over(self._clock.monotonic()):
                 return None
             failure = self._try(one, tickets.get(one.sha256))
             if failure is None:
                 self._unproven[one.sha256] = one
             elif _is_the_lanes(failure):
-                faults.append(failure)
+                step.faults.append(failure)
             return one, failure
 
         futures = tuple(pool.submit(attempt, one) for one in missing)
@@ -150,14 +165,15 @@ class BlobLane:
         tickets = {ticket.sha256: ticket for ticket in reply.tickets}
         return [one for one in asked if one.sha256 in missing], tickets
 
-    def _finish(self, sending: _Sending) -> None:
-        """Waits until all of the round are sent, and settles what has arrived. Raises SyncFailed."""
+    def _finish(self, sending: _Sending) -> bool:
+        """Waits for all of the round, and settles what has arrived; whether some were not begun. Raises SyncFailed."""
         outcomes = [outcome for future in sending.futures if (outcome := future.result()) is not None]
         settled = self._verify([one for one, failure in outcomes if failure is None])
         failures = [(one, failure) for one, failure in outcomes if failure is not None]
         self._give_way(failures, is_passable=settled > 0)
         if settled:
             self._count = next_count(settled, self._clock.monotonic() - sending.began_s)
+        return len(outcomes) < len(sending.futures)
 
     def _try(self, one: DueBlob, ticket: UploadTicket | None) -> Failure | None:
         try:

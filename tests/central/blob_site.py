@@ -17,6 +17,7 @@ from edge_agent.clock import Clock
 from edge_agent.store.database import insert
 from edge_agent.sync.blobs import BlobLane
 from edge_agent.sync.lane import SyncFailed
+from edge_agent.sync.uploads import FIRST
 from sync_protocol.canonical import sha256_hex
 from tests.at_once import AtOnce
 from tests.central.caller import enrolled, serving
@@ -47,6 +48,7 @@ class Site:
     told: list[object] = field(default_factory=list)
     parallel: int = 4
     """1: on the caller's thread, in the order of the rounds."""
+    first: int = FIRST
 
     def __post_init__(self) -> None:
         self.lane = self.restarted()
@@ -61,6 +63,7 @@ class Site:
             clock,
             lambda kind, facts: self.told.append(facts),
             parallel=self.parallel,
+            first=self.first,
             uploaders=ThreadPoolExecutor if self.parallel > 1 else lambda _: AtOnce(),
         )
         self.lane = lane

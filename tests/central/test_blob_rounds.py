@@ -12,6 +12,7 @@ import pytest
 from central_server.objects import Objects
 from central_server.store.database import Database
 from edge_agent.sync.lane import Kind, SyncFailed
+from edge_agent.sync.uploads import STEP_S
 from tests.central.blob_site import Site, failure, some, standing
 from tests.central.reach import Fault, Killed, Through, answered, killed_after, refused, reply_lost
 
@@ -24,7 +25,7 @@ def site(database: Database, objects: Objects, tmp_path: Path) -> Iterator[Site]
 
 def in_order(site: Site, count: int) -> set[str]:
     """So many pictures, to be sent by a lane whose rounds of 8 follow each other on one thread; their ids."""
-    site.parallel = 1
+    site.parallel, site.first = 1, 8
     site.restarted()
     return {site.picture(data) for data in some(count)}
 
@@ -84,3 +85,34 @@ def test_a_store_that_fails_twice_in_the_second_round_gets_no_more_of_it(site: S
     site.time.now += 600
     site.drain()
     assert site.uploaded() == ids
+
+
+def test_what_a_failing_store_was_spared_is_due_at_once(site: Site) -> None:
+    in_order(site, 8)
+
+    def first(request: httpx.Request, through: Through) -> httpx.Response:
+        site.reach.disturb("store", answered(503), times=2)
+        return through(request)
+
+    site.reach.disturb("store", first)
+    assert site.lane.step() is True
+    assert (len(site.uploaded()), site.reach.count("store")) == (1, 1)
+
+
+@pytest.mark.parametrize("asking_s", [0.0, 60.0])
+def test_a_slow_link_ends_a_step_in_the_middle_of_a_round(site: Site, asking_s: float) -> None:
+    ids = in_order(site, 20)
+
+    def slow(seconds: float) -> Fault:
+        def after(request: httpx.Request, through: Through) -> httpx.Response:
+            site.time.now += seconds
+            return through(request)
+
+        return after
+
+    site.reach.disturb("/blobs/have", slow(asking_s), times=10)
+    site.reach.disturb("store", slow(STEP_S / 3 + 0.1), times=20)
+    assert site.lane.step() is True
+    assert (len(site.uploaded()), site.reach.count("store")) == (3, 3)
+    site.drain()
+    assert (site.uploaded(), site.reach.count("store")) == (ids, 20)
