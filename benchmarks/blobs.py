@@ -9,6 +9,7 @@ no proof, nothing remembered.
 
 Rules of this file:
 - The product's own lane on a real edge store with real files; fresh bytes every time. The two ways take turns.
+- What was written before is on the disk before a clock starts: the system would write it during some turns, not others.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Bench:
         with self.store.database.write() as tx:
             for one in rows:
                 insert(tx, "inspection_images", one)
+        os.sync()
         return made
 
     def plain_put(self, pictures: list[tuple[Path, Blob]]) -> float:
