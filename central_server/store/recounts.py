@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Counting again starts from the facts and shares nothing with what keeps the counts but the words.
+- What is counted is the tables' rows and the changes that wait to be folded into them, in one statement.
 - PostgreSQL does the comparing; at most `MOST` faults are told.
 - What is counted again is MATERIALIZED: under a LIMIT PostgreSQL would plan it to begin soon instead of to end soon,
   and compare every verdict with every session (minutes at 40,000 inspections).
@@ -9,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from central_server.store.database import Connection
@@ -52,13 +54,15 @@ CLOSED = """
 
 
 class Recount(NamedTuple):
-    """How a table of counts is counted again: `keys` tell its rows apart besides the cell, `sums` expressions."""
+    """How a table of counts is counted again: `keys` tell its rows apart besides the cell, `sums` are expressions over
+    the facts `rows`; `waiting` has the changes that are not in the table yet, with its sums."""
 
     table: str
     keys: tuple[str, ...]
     sums: dict[str, str]
     levels: tuple[int, ...]
     rows: str
+    waiting: str
 
 
 VERDICTS = Recount(
@@ -67,6 +71,7 @@ VERDICTS = Recount(
     {"verdict_count": "1", "weight_sum": "weight", "verification_time_s": "verification_time"},
     (0, 1, 2),
     FRESH,
+    "SELECT * FROM verdict_changes",
 )
 REASONS = Recount(
     "reason_counts",
@@ -74,6 +79,7 @@ REASONS = Recount(
     {"ng_count": "1"},
     (0, 1, 2),
     f"SELECT * FROM ({FRESH}) AS fresh WHERE human_result = 'NG'",
+    "SELECT *, verdict_count AS ng_count FROM verdict_changes WHERE human_result = 'NG'",
 )
 SESSIONS = Recount(
     "session_counts",
@@ -81,8 +87,10 @@ SESSIONS = Recount(
     {"session_count": "1", "cycle_time_s": "seconds"},
     (0, 1),
     CLOSED,
+    "SELECT *, NULL::uuid AS item_id FROM session_changes",
 )
 RECOUNTS = (VERDICTS, REASONS, SESSIONS)
+DERIVED = ("item_verdicts", "verdict_changes", "session_changes", *(one.table for one in RECOUNTS))
 
 
 def count_faults(tx: Connection) -> list[CountFault]:
@@ -99,14 +107,16 @@ def count_faults(tx: Connection) -> list[CountFault]:
 def rebuild(tx: Connection) -> None:
     """Counts everything again from the facts; ingest waits meanwhile."""
     tx.execute("SET LOCAL statement_timeout = 0")
+    tx.execute("SELECT pg_advisory_xact_lock(hashtext('imageflowcanvas.counts'))")  # nobody folds
     tx.execute("LOCK TABLE inspection_sessions, item_verdicts IN SHARE ROW EXCLUSIVE MODE")
-    for table in ("item_verdicts", "verdict_counts", "reason_counts", "session_counts"):
+    for table in DERIVED:
         tx.execute(f"DELETE FROM {table}".encode())
     verdicts = (
         f"INSERT INTO item_verdicts ({VERDICT_COLUMNS}) SELECT {VERDICT_COLUMNS} FROM ({FRESH}) AS fresh"
     )
-    tx.execute(verdicts.encode())  # its trigger counts them
-    cell = _cell(SESSIONS)
+    tx.execute(verdicts.encode())  # its trigger notes them
+    tx.execute("SELECT fold_counts(NULL)")
+    cell = _cell(SESSIONS, SESSIONS.rows, SESSIONS.sums)
     columns = ", ".join([*_cell_columns(SESSIONS), *SESSIONS.keys, *SESSIONS.sums])
     tx.execute(f"INSERT INTO session_counts ({columns}) {cell}".encode())
 
@@ -116,8 +126,8 @@ def _cell_columns(recount: Recount) -> list[str]:
     return ["grain", "level", "by_person", "period", "device_id", "product_id", *items, "user_id"]
 
 
-def _cell(recount: Recount) -> str:
-    """The table counted again, in its columns."""
+def _cell(recount: Recount, rows: str, sums: Mapping[str, str]) -> str:
+    """`rows` in all their cells, in the columns of the table."""
     has_items = 2 in recount.levels
     item = f"CASE WHEN level = 2 THEN item_id ELSE '{ZEROS}' END AS item_id," if has_items else ""
     group = len(_cell_columns(recount)) + len(recount.keys)
@@ -126,8 +136,8 @@ def _cell(recount: Recount) -> str:
                CASE grain WHEN 'D' THEN work_day ELSE date_trunc('month', work_day)::date END AS period, device_id,
                CASE WHEN level > 0 THEN product_id ELSE '{ZEROS}' END AS product_id, {item}
                CASE WHEN by_person THEN coalesce(user_id, '{ONES}') ELSE '{ZEROS}' END AS user_id,
-               {", ".join(recount.keys)}, {", ".join(f"sum({sql}) AS {name}" for name, sql in recount.sums.items())}
-        FROM ({recount.rows}) AS fact
+               {", ".join(recount.keys)}, {", ".join(f"sum({sql}) AS {name}" for name, sql in sums.items())}
+        FROM ({rows}) AS fact
         CROSS JOIN (VALUES ('D'), ('M')) AS g (grain)
         CROSS JOIN (VALUES {", ".join(f"({level})" for level in recount.levels)}) AS l (level)
         CROSS JOIN (VALUES (true), (false)) AS p (by_person)
@@ -136,16 +146,23 @@ def _cell(recount: Recount) -> str:
 
 def _comparison(recount: Recount) -> str:
     """SQL for the place, the stored and the counted number of every row that is not as it must be."""
-    keys = ", ".join([*_cell_columns(recount), *recount.keys])
-    first = next(iter(recount.sums))
+    columns = [*_cell_columns(recount), *recount.keys]
+    keys, first = ", ".join(columns), next(iter(recount.sums))
     differs = " OR ".join(
         f"abs(coalesce(here.{name}, 0) - coalesce(again.{name}, 0)) > 1e-3 + 1e-6 * abs(coalesce(again.{name}, 0))"
         for name in recount.sums
     )
     return f"""
-        WITH again AS MATERIALIZED ({_cell(recount)})
+        WITH again AS MATERIALIZED ({_cell(recount, recount.rows, recount.sums)}),
+        stored AS (
+            SELECT {", ".join([*columns, *recount.sums])} FROM {recount.table}
+            UNION ALL {_cell(recount, recount.waiting, dict(zip(recount.sums, recount.sums, strict=True)))}
+        ), here AS MATERIALIZED (
+            SELECT {", ".join([*columns, *(f"sum({name}) AS {name}" for name in recount.sums)])}
+            FROM stored GROUP BY {keys}
+        )
         SELECT concat_ws('/', {keys}), coalesce(here.{first}, 0), coalesce(again.{first}, 0)
-        FROM {recount.table} AS here FULL JOIN again USING ({keys})
+        FROM here FULL JOIN again USING ({keys})
         WHERE {differs} LIMIT {MOST}"""
 
 

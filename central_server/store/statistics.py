@@ -1,6 +1,8 @@
-"""Counts for the statistics, from the tables of sums that ingest keeps.
+"""Counts for the statistics: the tables of sums, and what has changed since these were made.
 
 Rules of this file:
+- What a device was told we hold is counted: every query adds what waits to be folded in, in one statement, so that it
+  sees each change either there or in the sums (docs/adr/0021-counts-are-folded-in.md).
 - No query reads facts, and none adds up what is already summed: it takes the level (everything, products, items), the
   people (whoever it was, or single ones) and the periods (whole months, days where a period begins or ends within
   one) that are no finer than asked for. Of a month cut short by few days, those are taken off the whole.
@@ -59,28 +61,49 @@ class Span(NamedTuple):
     """-1: what these hold is taken off again."""
 
 
+class Counted(NamedTuple):
+    """A table of sums; `changes`: what is not in it yet, by `work_day`; `sums`: the number of cases first."""
+
+    table: str
+    changes: str
+    columns: tuple[str, ...]
+    sums: tuple[str, ...]
+
+
+VERDICTS = Counted(
+    "verdict_counts",
+    "verdict_changes",
+    ("ai_result", "human_result"),
+    ("verdict_count", "weight_sum", "verification_time_s"),
+)
+REASONS = Counted(
+    "reason_counts",
+    "(SELECT *, verdict_count AS ng_count FROM verdict_changes WHERE human_result = 'NG') AS decided_ng",
+    ("reason_code",),
+    ("ng_count",),
+)
+SESSIONS = Counted(
+    "session_counts", "session_changes", ("status", "final_result"), ("session_count", "cycle_time_s")
+)
+
+
 def verdict_counts(
     tx: Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy] = ()
 ) -> list[VerdictCount]:
     """One row per group, AI result and human result ('' = none yet)."""
-    sums = ("verdict_count", "weight_sum", "verification_time_s")
-    rows = _grouped(tx, "verdict_counts", ("ai_result", "human_result"), sums, wanted, group_by)
-    return [VerdictCount(group, *values) for group, values in rows]
+    return [VerdictCount(group, *values) for group, values in _grouped(tx, VERDICTS, wanted, group_by)]
 
 
 def session_counts(
     tx: Connection, wanted: StatisticsFilter, group_by: Sequence[GroupBy] = ()
 ) -> list[SessionCount]:
     """Finished sessions, one row per group, status and final result; items cannot be asked for."""
-    sums = ("session_count", "cycle_time_s")
-    rows = _grouped(tx, "session_counts", ("status", "final_result"), sums, wanted, group_by)
-    return [SessionCount(group, *values) for group, values in rows]
+    return [SessionCount(group, *values) for group, values in _grouped(tx, SESSIONS, wanted, group_by)]
 
 
 def reason_counts(tx: Connection, wanted: StatisticsFilter) -> list[ReasonCount]:
     """Why people decided NG, most frequent first."""
-    rows = _grouped(tx, "reason_counts", ("reason_code",), ("ng_count",), wanted, ())
-    found = [ReasonCount(*values) for _, values in rows]
+    found = [ReasonCount(*values) for _, values in _grouped(tx, REASONS, wanted, ())]
     return sorted(found, key=lambda one: (-one.ng_count, one.reason_code))
 
 
@@ -99,18 +122,13 @@ def names_of(tx: Connection, group_by: str | None) -> dict[str, str]:
 
 
 def _grouped(
-    tx: Connection,
-    table: str,
-    columns: Sequence[str],
-    sums: Sequence[str],
-    wanted: StatisticsFilter,
-    group_by: Sequence[GroupBy],
+    tx: Connection, counted: Counted, wanted: StatisticsFilter, group_by: Sequence[GroupBy]
 ) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...]]]:
-    """(group, `columns` and `sums`) of every group that has any; the first of `sums` is the number of cases."""
+    """(group, columns and sums) of every group that has any case."""
     periods = spans(wanted.since_day, wanted.until_day, by_day="day" in group_by)
     if not periods:
         return
-    keys = [*(_GROUPS[name] for name in group_by), *columns]
+    keys = [*(_GROUPS[name] for name in group_by), *counted.columns]
     by_item = wanted.item_id is not None or "item" in group_by
     by_product = wanted.product_id is not None or "product" in group_by
     by_person = wanted.user_id is not None or "inspector" in group_by
@@ -120,21 +138,30 @@ def _grouped(
         for name in ("product_id", "item_id", "user_id", "device_id")
         if (value := getattr(wanted, name)) is not None
     }
-    numbers = ", ".join(str(number) for number in range(1, len(keys) + 1))
-    # One scan of the index for each span: joined to a list of spans, PostgreSQL reads the whole level instead.
     conditions = "".join(f" AND {name} = %s" for name in filters)
-    found = " UNION ALL ".join(
-        f"""SELECT {span.sign} AS sign, * FROM {table} WHERE grain = %s AND level = {level}
+    columns = ", ".join(
+        ["device_id", "product_id", "user_id", *["item_id"] * by_item, *counted.columns, *counted.sums]
+    )
+    # One scan of the index for each span: joined to a list of spans, PostgreSQL reads the whole level instead.
+    found = [
+        f"""SELECT {span.sign} AS sign, period, {columns} FROM {counted.table} WHERE grain = %s AND level = {level}
             AND by_person = {by_person} AND period BETWEEN %s::date AND %s::date{conditions}"""
         for span in periods
+    ]
+    found.append(
+        f"""SELECT 1, work_day, {columns} FROM {counted.changes}
+            WHERE work_day BETWEEN %s::date AND %s::date{conditions}"""
     )
+    numbers = ", ".join(str(number) for number in range(1, len(keys) + 1))
     sql = f"""
-        SELECT {", ".join([*keys, *(f"sum(sign * {name})" for name in sums)])} FROM ({found}) AS found
-        GROUP BY {numbers} HAVING sum(sign * {sums[0]}) > 0 ORDER BY {numbers}"""
+        SELECT {", ".join([*keys, *(f"sum(sign * {name})" for name in counted.sums)])}
+        FROM ({" UNION ALL ".join(found)}) AS found
+        GROUP BY {numbers} HAVING sum(sign * {counted.sums[0]}) > 0 ORDER BY {numbers}"""
     values = [value for span in periods for value in (span.grain, span.low, span.high, *filters.values())]
-    width = len(group_by)
+    values += [wanted.since_day or date.min, wanted.until_day or date.max, *filters.values()]
+    width, count = len(group_by), len(counted.sums)
     for row in tx.execute(sql.encode(), values):
-        yield tuple(map(str, row[:width])), (*row[width : -len(sums)], *map(_number, row[-len(sums) :], sums))
+        yield tuple(map(str, row[:width])), (*row[width:-count], *map(_number, row[-count:], counted.sums))
 
 
 def _number(value: Any, name: str) -> int | float:

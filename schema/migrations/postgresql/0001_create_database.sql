@@ -644,7 +644,7 @@ CREATE INDEX idx_human_results_final_date ON human_verification_results (final_r
 CREATE INDEX idx_human_results_session ON human_verification_results (session_id);
 CREATE INDEX idx_human_results_device ON human_verification_results (device_id, id);
 
--- ── derived: the present verdict of every item, and counts (maintained by triggers, set by set) ─────────
+-- ── derived: the present verdict of every item, and counts (noted by triggers, folded in together) ──────
 
 -- What now holds for one item of one session, whatever came first: the AI verdict of its newest image, the newest
 -- human verdict. Ids only grow, so newest means the highest id. The session's own columns are here for the counts.
@@ -669,10 +669,37 @@ CREATE TABLE item_verdicts_other PARTITION OF item_verdicts DEFAULT;
 CREATE INDEX idx_item_verdicts_not_ok ON item_verdicts (item_id, session_id)
     WHERE ai_result NOT IN ('', 'OK') OR human_result NOT IN ('', 'OK');
 
+-- What changed since counts were folded last, as the statements that changed it left it: the triggers below append,
+-- fold_counts takes away. No index and no key, so that nobody waits for anybody. What holds now is the counts and these.
+CREATE TABLE verdict_changes (
+    device_id           VARCHAR(255) NOT NULL,
+    work_day            DATE NOT NULL,
+    product_id          UUID NOT NULL,
+    item_id             UUID NOT NULL,
+    user_id             UUID NOT NULL,             -- all ones: nobody
+    ai_result           TEXT NOT NULL,
+    human_result        TEXT NOT NULL,
+    reason_code         TEXT NOT NULL,             -- '' unless a person decided NG
+    verdict_count       BIGINT NOT NULL,           -- below 0: so many less
+    weight_sum          DOUBLE PRECISION NOT NULL,
+    verification_time_s DOUBLE PRECISION NOT NULL  -- sum over the verdicts
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = -1);
+
+-- The same of finished sessions.
+CREATE TABLE session_changes (
+    device_id     VARCHAR(255) NOT NULL,
+    work_day      DATE NOT NULL,
+    product_id    UUID NOT NULL,
+    user_id       UUID NOT NULL,
+    status        TEXT NOT NULL,
+    final_result  TEXT NOT NULL,
+    session_count BIGINT NOT NULL,
+    cycle_time_s  DOUBLE PRECISION NOT NULL        -- sum over the sessions
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = -1);
+
 -- The three tables of counts hold every sum a statistic may ask for. One verdict counts in 12 rows: by its day and its
 -- month (its first); by item (level 2), by product (1) and in all (0); by person and whoever it was. What a row is
--- not told apart by is all zeros; a person who is nobody is all ones. Rows are told apart by device, whose batches
--- come one after the other: so devices never wait for each other's counts.
+-- not told apart by is all zeros; a person who is nobody is all ones. Rows are told apart by device.
 CREATE TABLE verdict_counts (
     grain               TEXT NOT NULL,             -- D, M
     level               SMALLINT NOT NULL,         -- 0 everything, 1 product, 2 item
@@ -730,8 +757,7 @@ LANGUAGE sql IMMUTABLE ROWS 12 AS $$
     SELECT g.grain, l.level, p.by_person, g.period,
            CASE WHEN l.level >= 1 THEN product ELSE '00000000-0000-0000-0000-000000000000' END,
            CASE WHEN l.level = 2 THEN item ELSE '00000000-0000-0000-0000-000000000000' END,
-           CASE WHEN p.by_person THEN coalesce(person, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-                ELSE '00000000-0000-0000-0000-000000000000' END
+           CASE WHEN p.by_person THEN person ELSE '00000000-0000-0000-0000-000000000000' END
     FROM (VALUES ('D', day), ('M', day - (extract(day FROM day)::int - 1))) AS g (grain, period)
     CROSS JOIN (VALUES (0::smallint), (1::smallint), (2::smallint)) AS l (level)
     CROSS JOIN (VALUES (true), (false)) AS p (by_person)
@@ -779,68 +805,96 @@ CREATE FUNCTION take_results(ai_ids UUID[], human_ids UUID[]) RETURNS void LANGU
             ORDER BY n.id DESC NULLS LAST LIMIT 1)
 $$;
 
--- What changed counts once more (1) or no longer (-1) in all its cells. Rows with count 0 stay. In one order of keys,
--- so that two devices that judged one session seldom wait for each other in a circle; what tells rows apart soonest
--- comes first in it, because sorting them is much of the work.
-CREATE FUNCTION count_verdicts() RETURNS trigger LANGUAGE plpgsql AS $$
+-- What changed counts once more (1) or no longer (-1).
+CREATE FUNCTION note_verdicts() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     n CONSTANT INTEGER := TG_ARGV[0]::integer;
 BEGIN
-    INSERT INTO verdict_counts AS c
-    SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.item_id,
-           cell.user_id, f.ai_result, f.human_result, n * sum(f.cases), n * sum(f.weight), n * sum(f.seconds)
-    FROM (SELECT device_id, work_day, product_id, item_id, user_id, ai_result, human_result, count(*) AS cases,
-                 sum(weight) AS weight, sum(verification_time) AS seconds
-          FROM changed GROUP BY 1, 2, 3, 4, 5, 6, 7) AS f
-    CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ORDER BY 6, 7, 8, 9, 10, 1, 2, 3, 4, 5
-    ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, ai_result, human_result)
-    DO UPDATE SET verdict_count = c.verdict_count + excluded.verdict_count,
-                  weight_sum = c.weight_sum + excluded.weight_sum,
-                  verification_time_s = c.verification_time_s + excluded.verification_time_s;
-    INSERT INTO reason_counts AS c
-    SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.item_id,
-           cell.user_id, f.reason_code, n * sum(f.cases)
-    FROM (SELECT device_id, work_day, product_id, item_id, user_id, reason_code, count(*) AS cases
-          FROM changed WHERE human_result = 'NG' GROUP BY 1, 2, 3, 4, 5, 6) AS f
-    CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 6, 7, 8, 9, 1, 2, 3, 4, 5
-    ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, reason_code)
-    DO UPDATE SET ng_count = c.ng_count + excluded.ng_count;
+    INSERT INTO verdict_changes
+    SELECT device_id, work_day, product_id, item_id, coalesce(user_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
+           ai_result, human_result, CASE human_result WHEN 'NG' THEN reason_code ELSE '' END,
+           n * count(*), n * sum(weight), n * sum(verification_time)
+    FROM changed GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
     RETURN NULL;
 END $$;
 CREATE TRIGGER item_verdicts_come AFTER INSERT ON item_verdicts
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_verdicts('1');
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_verdicts('1');
 CREATE TRIGGER item_verdicts_leave AFTER UPDATE ON item_verdicts
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_verdicts('-1');
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_verdicts('-1');
 CREATE TRIGGER item_verdicts_return AFTER UPDATE ON item_verdicts
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_verdicts('1');
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_verdicts('1');
 
 -- Corrected after completion: the session counts under its present result. A clock set back makes no time.
-CREATE FUNCTION count_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION note_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     n CONSTANT INTEGER := TG_ARGV[0]::integer;
 BEGIN
-    INSERT INTO session_counts AS c
-    SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.user_id, f.status,
-           f.final_result, n * sum(f.cases), n * sum(f.seconds)
-    FROM (SELECT device_id, work_day, product_id, user_id, status, coalesce(final_result, '') AS final_result,
-                 count(*) AS cases,
-                 sum(greatest(0, coalesce(extract(epoch FROM completed_at - started_at), 0))) AS seconds
-          FROM changed WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1, 2, 3, 4, 5, 6) AS f
-    CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, NULL, f.user_id) AS cell
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 6, 7, 8, 9, 1, 2, 3, 4, 5
-    ON CONFLICT (grain, level, by_person, period, device_id, product_id, user_id, status, final_result)
-    DO UPDATE SET session_count = c.session_count + excluded.session_count,
-                  cycle_time_s = c.cycle_time_s + excluded.cycle_time_s;
+    INSERT INTO session_changes
+    SELECT device_id, work_day, product_id, coalesce(user_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), status,
+           coalesce(final_result, ''), n * count(*),
+           n * sum(greatest(0, coalesce(extract(epoch FROM completed_at - started_at), 0)))
+    FROM changed WHERE status IN ('COMPLETED', 'CANCELLED', 'FAILED') GROUP BY 1, 2, 3, 4, 5, 6;
     RETURN NULL;
 END $$;
 CREATE TRIGGER inspection_sessions_come AFTER INSERT ON inspection_sessions
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_sessions('1');
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_sessions('1');
 CREATE TRIGGER inspection_sessions_leave AFTER UPDATE ON inspection_sessions
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_sessions('-1');
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_sessions('-1');
 CREATE TRIGGER inspection_sessions_return AFTER UPDATE ON inspection_sessions
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_sessions('1');
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_sessions('1');
+
+-- Adds at most so many waiting changes of each kind (NULL: all) to all their cells, and returns how many it took. What
+-- it takes and what it adds are one commit; what is pushed meanwhile waits for the next time. One at a time: where
+-- somebody else folds it takes none. Rows with count 0 stay.
+CREATE FUNCTION fold_counts(at_most INTEGER) RETURNS BIGINT LANGUAGE plpgsql SET work_mem = '64MB' AS $$
+DECLARE
+    verdicts BIGINT;
+    sessions BIGINT;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('imageflowcanvas.counts')) THEN
+        RETURN 0;
+    END IF;
+    WITH gone AS (
+        DELETE FROM verdict_changes WHERE ctid = ANY (ARRAY(SELECT ctid FROM verdict_changes LIMIT at_most)) RETURNING *
+    ), f AS (
+        SELECT device_id, work_day, product_id, item_id, user_id, ai_result, human_result, reason_code,
+               sum(verdict_count) AS cases, sum(weight_sum) AS weight, sum(verification_time_s) AS seconds
+        FROM gone GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ), reasons AS (
+        INSERT INTO reason_counts AS c
+        SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.item_id,
+               cell.user_id, f.reason_code, sum(f.cases)
+        FROM f CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
+        WHERE f.human_result = 'NG' GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+        ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, reason_code)
+        DO UPDATE SET ng_count = c.ng_count + excluded.ng_count
+    ), sums AS (
+        INSERT INTO verdict_counts AS c
+        SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.item_id,
+               cell.user_id, f.ai_result, f.human_result, sum(f.cases), sum(f.weight), sum(f.seconds)
+        FROM f CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, f.item_id, f.user_id) AS cell
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+        ON CONFLICT (grain, level, by_person, period, device_id, product_id, item_id, user_id, ai_result, human_result)
+        DO UPDATE SET verdict_count = c.verdict_count + excluded.verdict_count,
+                      weight_sum = c.weight_sum + excluded.weight_sum,
+                      verification_time_s = c.verification_time_s + excluded.verification_time_s
+    )
+    SELECT count(*) INTO verdicts FROM gone;
+    WITH gone AS (
+        DELETE FROM session_changes WHERE ctid = ANY (ARRAY(SELECT ctid FROM session_changes LIMIT at_most)) RETURNING *
+    ), sums AS (
+        INSERT INTO session_counts AS c
+        SELECT cell.grain, cell.level, cell.by_person, cell.period, f.device_id, cell.product_id, cell.user_id,
+               f.status, f.final_result, sum(f.session_count), sum(f.cycle_time_s)
+        FROM gone AS f CROSS JOIN LATERAL counted_cells(f.work_day, f.product_id, NULL, f.user_id) AS cell
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+        ON CONFLICT (grain, level, by_person, period, device_id, product_id, user_id, status, final_result)
+        DO UPDATE SET session_count = c.session_count + excluded.session_count,
+                      cycle_time_s = c.cycle_time_s + excluded.cycle_time_s
+    )
+    SELECT count(*) INTO sessions FROM gone;
+    RETURN verdicts + sessions;
+END $$;
 
 -- ── months ─────────────────────────────────────────────────────────────────────────────────────────────
 
