@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.e2e.test_picture import RECORDER
-from tests.e2e.windows import ask_api, code_of, new_session, open_as, open_item
+from tests.e2e.windows import PASSWORD, ask_api, code_of, new_session, open_as, open_item
 from tests.waiting import wait_for
 
 PRESS_WHEN_SEEN = """
@@ -57,6 +57,25 @@ def expect_signal(page: Page, signal: str) -> None:
     """The answer has been dealt with: it was heard, and what comes of it at once has been done."""
     page.wait_for_function("(one) => window.signals.includes(one)", arg=signal)
     page.evaluate("() => new Promise((done) => setTimeout(done))")
+
+
+def test_who_has_gone_to_a_page_before_it_is_known_who_it_is_gets_that_page(page: Page) -> None:
+    expect(page.locator("input[type=password]")).to_be_visible()
+    late: dict[str, Route] = {}
+    page.route("**/auth/me", lambda route: route.continue_() if "me" in late else late.update(me=route))
+    page.route("**/assets/History*.js", lambda route: late.update(history=route))
+    page.reload()
+    expect(page.locator("input[type=password]")).to_be_visible()
+    body = {"username": "inspector", "password": PASSWORD, "cookie": True}
+    assert page.request.post("/api/v1/auth/login", data=body).ok
+    page.evaluate("() => { location.hash = '/history' }")
+    wait_for(lambda: page.title() and len(late) == 2)
+    with page.expect_response("**/auth/me"):
+        late["me"].continue_()
+    expect(page.locator("input[type=password]")).to_have_count(0)
+    late["history"].continue_()
+    expect(page.get_by_role("heading", name="履歴")).to_be_visible()
+    expect(page).to_have_url(re.compile("#/history$"))
 
 
 def test_a_code_answered_after_one_has_gone_elsewhere_leads_nowhere(page: Page) -> None:

@@ -6,7 +6,7 @@ import TextField from "@mui/material/TextField";
 import Typography from "@mui/material/Typography";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { Navigate, useLocation, useNavigate } from "react-router";
+import { Navigate, useLocation, useNavigate, useNavigation } from "react-router";
 import { api, read } from "../api/client";
 import { me } from "../api/queries";
 import { LANGUAGES, type Language, useWords } from "../i18n";
@@ -31,7 +31,8 @@ export function Login() {
     },
   });
   const { data: someone } = useQuery(me);
-  if (someone) return <Navigate to={from} replace />;
+  const isLeaving = useNavigation().state !== "idle"; // the page gone to is still being loaded
+  if (someone) return isLeaving ? null : <Navigate to={from} replace />;
   const other: Language = preferences.language === "ja" ? "en" : "ja";
   return (
     <Stack component="main" sx={{ minHeight: "100vh", alignItems: "center", justifyContent: "center", p: 2 }}>
